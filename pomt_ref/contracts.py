@@ -1,0 +1,215 @@
+"""The public boundary: what a caller may pass, checked once, with messages that name function, clause, expected, got.
+
+``check="values"`` checks everything, ``"shapes"`` all but the values, ``"none"`` options alone. A check of values
+costs a pass over the tensor and, on an accelerator, one synchronisation.
+"""
+
+from numbers import Integral
+from typing import Final, get_args
+
+import torch
+from torch import Tensor
+
+from pomt_ref.errors import CountError, DeviceError, DtypeError, KindError, OptionError, ShapeError, ValuesError
+from pomt_ref.types import Check, Normalisation, score_dtype
+
+DTYPES: Final = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+"""The floating dtypes of POMT-PREC-1."""
+
+ROW_SUM_ROUNDINGS: Final = 8
+"""Roundings in storage precision that a row of attention may be off by in common: exponential, sum, quotient and
+store are four, and as many again for kernels that round twice."""
+
+
+def options(function: str, *, check: Check, normalisation: Normalisation = "batch") -> None:
+    """Options are words from a list; they are checked whatever ``check`` says."""
+    if check not in get_args(Check):
+        raise OptionError(function, "POMT-PRUNE-1", f"check in {get_args(Check)}", f"check={check!r}")
+    if normalisation not in get_args(Normalisation):
+        expected = f"normalisation in {get_args(Normalisation)}"
+        raise OptionError(function, "POMT-ATT-2", expected, f"normalisation={normalisation!r}")
+
+
+def one_of(function: str, *, keep: int | None, remove: int | None) -> None:
+    """POMT-COUNT-1: T and R determine each other; exactly one of them is given."""
+    if (keep is None) == (remove is None):
+        raise OptionError(function, "POMT-COUNT-1", "exactly one of keep and remove", f"keep={keep}, remove={remove}")
+
+
+def tokens(function: str, x: Tensor, *, prefix: int, check: Check) -> None:
+    """POMT-PRUNE-1: x is (batch, tokens, channels), with at least one patch token, and finite."""
+    if check == "none":
+        return
+    _tensor(function, "POMT-PRUNE-1", "x", x, ("batch", "tokens", "channels"))
+    _prefix(function, "POMT-PRUNE-1", prefix, x.shape[1])
+    finite(function, "POMT-PRUNE-3", x=x, check=check)
+
+
+def attention(
+    function: str, attn: Tensor, *, prefix: int, normalisation: Normalisation | None = None, check: Check
+) -> None:
+    """POMT-ATT-1: attn is (batch, heads, tokens, tokens), every row a distribution over keys.
+
+    With a normalisation, POMT-ATT-2 needs some patch-to-patch attention to divide by.
+    """
+    if check == "none":
+        return
+    _tensor(function, "POMT-ATT-1", "attn", attn, ("batch", "heads", "tokens", "tokens"))
+    if attn.shape[2] != attn.shape[3]:
+        expected = "attn of shape (batch, heads, tokens, tokens)"
+        raise ShapeError(function, "POMT-ATT-1", expected, f"{tuple(attn.shape)}")
+    _prefix(function, "POMT-ATT-1", prefix, attn.shape[2])
+    if check == "shapes":
+        return
+    finite(function, "POMT-ATT-1", attn=attn, check=check)
+    _distribution(function, attn)
+    if normalisation is not None:
+        _some_patch_attention(function, attn, prefix=prefix, normalisation=normalisation)
+
+
+def values(function: str, v: Tensor, *, prefix: int, check: Check) -> None:
+    """POMT-MAG-1: v is (batch, heads, tokens, features), and finite."""
+    if check == "none":
+        return
+    _tensor(function, "POMT-MAG-1", "v", v, ("batch", "heads", "tokens", "features"))
+    _prefix(function, "POMT-MAG-1", prefix, v.shape[2])
+    finite(function, "POMT-MAG-1", v=v, check=check)
+
+
+def scores(function: str, scores: Tensor, *, prefix: int, check: Check) -> None:
+    """POMT-RANK-1: scores are (batch, patches), and finite: what is not has no place in an order."""
+    if check == "none":
+        return
+    _tensor(function, "POMT-RANK-1", "scores", scores, ("batch", "patches"))
+    _integer(function, "POMT-RANK-1", "prefix", prefix)
+    if prefix < 0:
+        raise CountError(function, "POMT-RANK-1", "prefix >= 0", f"prefix={prefix}")
+    finite(function, "POMT-RANK-1", scores=scores, check=check)
+
+
+def agreement(function: str, *, attn: Tensor, x: Tensor | None = None, v: Tensor | None = None, check: Check) -> None:
+    """POMT-PRUNE-1: the inputs come from one layer: the same dtype, device, batch, tokens and heads."""
+    if check == "none":
+        return
+    if x is not None:
+        _same(function, ("x", x), ("attn", attn), axes={"batch": (0, 0), "tokens": (1, 2)})
+    if v is not None:
+        _same(function, ("attn", attn), ("v", v), axes={"batch": (0, 0), "heads": (1, 1), "tokens": (2, 2)})
+
+
+def keep_count(function: str, keep: int, *, tokens: int, prefix: int, clause: str, check: Check) -> None:
+    """POMT-PRUNE-1: at least one patch token is discarded, and none more than there are is kept."""
+    if check == "none":
+        return
+    _integer(function, clause, "keep", keep)
+    most = tokens - prefix - 1
+    if not 0 <= keep <= most:
+        raise CountError(function, clause, f"0 <= keep <= {most}", f"keep={keep} (tokens={tokens}, prefix={prefix})")
+
+
+def remove_count(function: str, remove: int, *, tokens: int, prefix: int, appended: int, check: Check) -> None:
+    """POMT-COUNT-1: the sequence gets shorter by at least one; R = 0 is the unpruned sequence, not a step."""
+    if check == "none":
+        return
+    _integer(function, "POMT-COUNT-1", "remove", remove)
+    most = tokens - prefix - appended
+    if not 1 <= remove <= most:
+        got = f"remove={remove} (tokens={tokens}, prefix={prefix})"
+        expected = f"1 <= remove <= {most}" if most else f"at least {appended + 1} patch tokens to remove any"
+        raise CountError(function, "POMT-COUNT-1", expected, got)
+
+
+def class_row(function: str, class_index: int, *, prefix: int, check: Check) -> None:
+    """SIB-1: the siblings need a class token, and it is one of the prefix rows."""
+    if check == "none":
+        return
+    if prefix < 1:
+        raise CountError(function, "SIB-1", "prefix >= 1", f"prefix={prefix}")
+    _integer(function, "SIB-1", "class_index", class_index)
+    if not 0 <= class_index < prefix:
+        raise CountError(function, "SIB-1", f"0 <= class_index <= {prefix - 1}", f"class_index={class_index}")
+
+
+def finite(function: str, clause: str, *, check: Check, **named: Tensor) -> None:
+    """No NaN and no infinity, neither in what comes in nor in what goes out."""
+    if check != "values":
+        return
+    for name, tensor in named.items():
+        wrong = ~tensor.isfinite()
+        if wrong.any():
+            raise ValuesError(function, clause, f"finite {name}", _first(name, tensor, wrong))
+
+
+def _tensor(function: str, clause: str, name: str, tensor: Tensor, axes: tuple[str, ...]) -> None:
+    """A floating tensor with these axes, none of them empty."""
+    expected = f"{name} of shape ({', '.join(axes)})"
+    if not isinstance(tensor, Tensor):
+        raise KindError(function, clause, f"{name}, a torch.Tensor", f"{type(tensor).__name__}")
+    if tensor.dtype not in DTYPES:
+        raise DtypeError(function, "POMT-PREC-1", f"{name} in float16, bfloat16, float32 or float64", f"{tensor.dtype}")
+    if tensor.ndim != len(axes):
+        raise ShapeError(function, clause, expected, f"{tuple(tensor.shape)}")
+    if 0 in tensor.shape:
+        raise ShapeError(function, clause, f"{expected}, no axis empty", f"{tuple(tensor.shape)}")
+
+
+def _integer(function: str, clause: str, name: str, value: int) -> None:
+    """An integer; a bool is none, since ``keep=True`` is a slip."""
+    if isinstance(value, bool) or not isinstance(value, (Integral, torch.SymInt)):
+        raise KindError(function, clause, f"{name}, an int", f"{name}={value!r}")
+
+
+def _prefix(function: str, clause: str, prefix: int, count: int) -> None:
+    """POMT-PRUNE-1: the prefix leaves at least one patch token."""
+    _integer(function, clause, "prefix", prefix)
+    if not 0 <= prefix <= count - 1:
+        raise CountError(function, clause, f"0 <= prefix <= {count - 1}", f"prefix={prefix} (tokens={count})")
+
+
+def _same(
+    function: str, first: tuple[str, Tensor], second: tuple[str, Tensor], *, axes: dict[str, tuple[int, int]]
+) -> None:
+    """Two inputs with one dtype, one device, and these axes in common."""
+    (one, a), (other, b) = first, second
+    if a.dtype != b.dtype:
+        got = f"{one} {a.dtype}, {other} {b.dtype}"
+        raise DtypeError(function, "POMT-PREC-1", f"{one} and {other} of one dtype", got)
+    if a.device != b.device:
+        got = f"{one} on {a.device}, {other} on {b.device}"
+        raise DeviceError(function, "POMT-PREC-1", f"{one} and {other} on one device", got)
+    for axis, (i, j) in axes.items():
+        if a.shape[i] != b.shape[j]:
+            got = f"{one} {tuple(a.shape)}, {other} {tuple(b.shape)}"
+            raise ShapeError(function, "POMT-PRUNE-1", f"{one} and {other} with the same {axis}", got)
+
+
+def _distribution(function: str, attn: Tensor) -> None:
+    """POMT-ATT-1: no negative attention; every row sums to one within the rounding of its dtype and of the sum."""
+    negative = attn < 0
+    if negative.any():
+        raise ValuesError(function, "POMT-ATT-1", "attn >= 0", _first("attn", attn, negative))
+    row_sums = attn.sum(dim=-1, dtype=score_dtype(attn.dtype))
+    # Attention in float64 is often float32 attention converted, so it gets the rounding of float32.
+    stored, summed = (torch.finfo(torch.float32 if d == torch.float64 else d) for d in (attn.dtype, row_sums.dtype))
+    slack = ROW_SUM_ROUNDINGS * stored.eps / 2 + attn.shape[-1] * (summed.eps + stored.smallest_normal * stored.eps)
+    off = (row_sums - 1).abs() > slack
+    if off.any():
+        expected = f"rows of attn that sum to 1 +- {slack:.1e}"
+        raise ValuesError(function, "POMT-ATT-1", expected, _first("sum", row_sums, off))
+
+
+def _some_patch_attention(function: str, attn: Tensor, *, prefix: int, normalisation: Normalisation) -> None:
+    """POMT-ATT-2: the largest sum is what the others are divided by, so it cannot be zero."""
+    nothing = attn[:, :, prefix:, prefix:].amax(dim=(1, 2, 3)) == 0
+    if normalisation == "batch" and nothing.all():
+        expected = "some patch-to-patch attention above zero in the batch"
+        raise ValuesError(function, "POMT-ATT-2", expected, f"none in all {len(nothing)} samples")
+    if normalisation == "sample" and nothing.any():
+        expected = "some patch-to-patch attention above zero in every sample"
+        raise ValuesError(function, "POMT-ATT-2", expected, f"none in sample {int(nothing.nonzero()[0])}")
+
+
+def _first(name: str, tensor: Tensor, wrong: Tensor) -> str:
+    """Echo the first value that is wrong, and where it stands."""
+    place = tuple(wrong.nonzero()[0].tolist())
+    return f"{name}[{', '.join(map(str, place))}] = {tensor[place].item():.9g}"
