@@ -153,7 +153,7 @@ def _tensor(function: str, clause: str, name: str, tensor: Tensor, axes: tuple[s
         raise ShapeError(function, clause, f"{expected}, no axis empty", f"{tuple(tensor.shape)}")
 
 
-def _integer(function: str, clause: str, name: str, value: int) -> None:
+def _integer(function: str, clause: str, name: str, value: object) -> None:
     """An integer; a bool is none, since ``keep=True`` is a slip."""
     if isinstance(value, bool) or not isinstance(value, (Integral, torch.SymInt)):
         raise KindError(function, clause, f"{name}, an int", f"{name}={value!r}")

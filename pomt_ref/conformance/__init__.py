@@ -1,0 +1,23 @@
+"""Does an implementation conform? The check, its subjects and its report."""
+
+from pomt_ref.conformance.errors import SubjectError, SubjectFailedError
+from pomt_ref.conformance.report import Failure, Report, Row, Verdict
+from pomt_ref.conformance.runner import MAX_EXAMPLES, Progress, check, require, run_law
+from pomt_ref.conformance.subject import TorchSubject, as_subject, load_subject
+
+__all__ = [
+    "MAX_EXAMPLES",
+    "Failure",
+    "Progress",
+    "Report",
+    "Row",
+    "SubjectError",
+    "SubjectFailedError",
+    "TorchSubject",
+    "Verdict",
+    "as_subject",
+    "check",
+    "load_subject",
+    "require",
+    "run_law",
+]

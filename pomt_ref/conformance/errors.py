@@ -1,0 +1,23 @@
+"""What keeps a check from running, and what an implementation may answer instead of an output."""
+
+from typing import Final
+
+from pomt_ref.errors import PomtError
+
+
+class SubjectError(PomtError):
+    """A check that could not run: nothing to check, or nothing that can be called."""
+
+    def __init__(self, subject: str, expected: str, got: str) -> None:
+        """Name the subject, what was expected and what was found."""
+        super().__init__("check", subject, expected, got)
+        self.args = (subject, expected, got)
+        self.subject: Final = subject
+
+    def __str__(self) -> str:
+        """Read as one line."""
+        return f"check {self.subject}: expected {self.expected}, got {self.got}"
+
+
+class SubjectFailedError(Exception):
+    """The implementation raised, or returned what is no output; the laws report it as they report a wrong output."""

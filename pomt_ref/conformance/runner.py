@@ -1,0 +1,241 @@
+"""The check itself: every law over drawn cases; every failure shrunk; one law's failure never hides another's."""
+
+import platform
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import hypothesis
+import numpy as np
+import torch
+from hypothesis import HealthCheck, Phase, Verbosity, given, settings
+
+from pomt_ref.conformance.errors import SubjectError, SubjectFailedError
+from pomt_ref.conformance.report import Failure, Report, Row, Verdict
+from pomt_ref.conformance.snippet import snippet
+from pomt_ref.conformance.subject import TorchSubject, as_subject, load_subject
+from pomt_ref.testing import (
+    Captured,
+    Case,
+    Dtype,
+    InapplicableError,
+    Law,
+    LawViolation,
+    Method,
+    NotOfferedError,
+    cases,
+    laws_of,
+)
+
+MAX_EXAMPLES: Final = 100
+"""Cases a clause by default."""
+
+DTYPES: Final[dict[str, Dtype]] = {
+    str(dtype): name
+    for name in ("float16", "bfloat16", "float32", "float64")
+    for dtype in (name, getattr(torch, name))
+}  # type: ignore[assignment] # the names are the literals of Dtype
+"""The dtypes of POMT-PREC-1, by name and as torch prints them."""
+
+
+@dataclass
+class Progress:
+    """Where to tell how far a check is; the default tells nothing."""
+
+    clause_begins: Callable[[Law, int], None] = field(default=lambda _law, _cases: None)
+    case_ends: Callable[[], None] = field(default=lambda: None)
+    clause_ends: Callable[[Row], None] = field(default=lambda _row: None)
+
+
+def check(
+    subject: Callable[..., Any] | str,
+    *,
+    dtype: torch.dtype | str = torch.float32,
+    device: str = "cpu",
+    method: Method = "pomt",
+    max_examples: int | None = None,
+    clauses: Iterable[str] | None = None,
+    seed: int = 0,
+    captured: Captured | None = None,
+    progress: Progress | None = None,
+) -> Report:
+    """Hold an implementation against the specification, clause by clause.
+
+    Arguments:
+        subject: a callable ``(x, attn, v, *, prefix, keep)`` on torch tensors, or its ``package.module:attribute``.
+        dtype: of the tensors that it is given: float16, bfloat16, float32 or float64.
+        device: where they are.
+        method: ``"pomt"``, or ``"topk"`` or ``"evit"``, which are called without v.
+        max_examples: cases a clause; 100 by default.
+        clauses: which clauses; all of the method by default.
+        seed: the same seed draws the same cases.
+        captured: tensors of a real model, drawn from beside the generated ones.
+        progress: called as the check proceeds.
+
+    Returns:
+        the report; ``report.conforms``, and ``report.failures`` with clause, family, message, case and snippet.
+
+    Raises:
+        SubjectError: the check could not run.
+
+    >>> from pomt_ref import prune
+    >>> check(prune, clauses=["POMT-PRUNE-1"], max_examples=10).conforms
+    True
+    """
+    held = _held(subject, method, device)
+    name = DTYPES.get(str(dtype))
+    if name is None:
+        raise SubjectError(held.name, "a dtype in float16, bfloat16, float32, float64", f"{dtype}")
+    laws = _chosen(held.name, method, clauses)
+    _require_device(held.name, device)
+    examples = MAX_EXAMPLES if max_examples is None else max_examples
+    rows = []
+    for law in laws:
+        (progress or Progress()).clause_begins(law, examples)
+        rows.append(run_law(law, held, dtype=name, examples=examples, seed=seed, captured=captured, progress=progress))
+        (progress or Progress()).clause_ends(rows[-1])
+    versions = {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "hypothesis": hypothesis.__version__,
+    }
+    return Report(held.name, method, name, device, seed, examples, versions, tuple(rows))
+
+
+def run_law(
+    law: Law,
+    subject: TorchSubject,
+    *,
+    dtype: Dtype,
+    examples: int,
+    seed: int,
+    captured: Captured | None = None,
+    progress: Progress | None = None,
+) -> Row:
+    """Draw cases of one law until one fails, and then the smallest that still does."""
+    tally = _Tally(progress or Progress())
+
+    @hypothesis.seed(seed)
+    @settings(
+        max_examples=examples,
+        database=None,
+        deadline=None,
+        phases=(Phase.generate, Phase.shrink),
+        print_blob=False,
+        report_multiple_bugs=False,
+        suppress_health_check=list(HealthCheck),
+        verbosity=Verbosity.quiet,
+    )
+    @given(cases(law, dtype=dtype, captured=captured))
+    def holds(case: Case) -> None:
+        tally.judge(law, case, subject)
+
+    begin = time.perf_counter()
+    verdict: Verdict = "conforms"
+    try:
+        holds()
+    except (LawViolation, SubjectFailedError):
+        verdict = "wrong"
+    except hypothesis.errors.Flaky:
+        verdict = "wrong"
+        tally.message = f"answers differently on a second call; the first time: {tally.message}"
+    except hypothesis.errors.Unsatisfiable:
+        verdict = "not shown"
+    if verdict == "conforms" and not tally.shown:
+        verdict = "not offered" if tally.not_offered else "not shown"
+    if verdict == "wrong" and tally.blocked_by is not None:
+        verdict = "blocked"
+    failure = None
+    if tally.case is not None:
+        code = snippet(law.clause, tally.case, subject, captured)
+        failure = Failure(law.clause, tally.case.family, tally.message, tally.case, code)
+    seconds = time.perf_counter() - begin
+    return Row(law.clause, law.statement, verdict, tally.shown, dict(tally.families), seconds, failure)
+
+
+def require(clause: str, case: Case, subject: Callable[..., Any] | str, *, method: Method = "pomt", device: str = "cpu") -> None:
+    """Hold an implementation against one clause on one case: what a report's snippet ends with.
+
+    Raises:
+        LawViolation: the clause is broken.
+        SubjectFailedError: the implementation raised, or returned what is no output.
+    """
+    held = _held(subject, method, device)
+    for law in _chosen(held.name, method, [clause]):
+        law.check(case, held)
+
+
+@dataclass
+class _Tally:
+    """What happened while one law was checked."""
+
+    progress: Progress
+    shown: int = 0
+    not_offered: bool = False
+    families: Counter[str] = field(default_factory=Counter)
+    case: Case | None = None
+    """The last failing case; Hypothesis runs the smallest one last."""
+    message: str = ""
+    blocked_by: str | None = None
+
+    def judge(self, law: Law, case: Case, subject: TorchSubject) -> None:
+        """Check one case, and remember how it went."""
+        try:
+            law.check(case, subject)
+        except InapplicableError:
+            hypothesis.reject()
+        except NotOfferedError:
+            self.not_offered = True
+            return
+        except LawViolation as violation:
+            self._fail(case, str(violation))
+            self.blocked_by = None if violation.clause == law.clause else violation.clause
+            raise
+        except SubjectFailedError as failed:
+            self._fail(case, f"{law.clause} wrong: {failed}")
+            self.blocked_by = None
+            raise
+        finally:
+            self.progress.case_ends()
+        self._count(case)
+
+    def _count(self, case: Case) -> None:
+        self.shown += 1
+        self.families[case.family] += 1
+
+    def _fail(self, case: Case, message: str) -> None:
+        self._count(case)
+        self.case, self.message = case, message
+
+
+def _held(subject: Callable[..., Any] | str, method: Method, device: str) -> TorchSubject:
+    """The subject, imported where it is named."""
+    if isinstance(subject, str):
+        return load_subject(subject, method=method, device=device)
+    module = getattr(subject, "__module__", None) or "__main__"
+    name = getattr(subject, "__qualname__", type(subject).__name__)
+    return as_subject(subject, name=f"{module}:{name}", method=method, device=device)
+
+
+def _chosen(subject: str, method: Method, clauses: Iterable[str] | None) -> list[Law]:
+    """The laws of these clauses, in the order of the specification."""
+    laws = laws_of(method)
+    known = [law.clause for law in laws]
+    wanted = known if clauses is None else list(clauses)
+    for clause in wanted:
+        if clause not in known:
+            raise SubjectError(subject, f"a clause of {method}: {', '.join(known)}", clause)
+    return [law for law in laws if law.clause in wanted]
+
+
+def _require_device(subject: str, device: str) -> None:
+    """A device that is not there is told before the first case."""
+    try:
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        found = "available" if torch.cuda.is_available() else "not available"
+        got = f"{str(error).splitlines()[0]} (CUDA: {found})"
+        raise SubjectError(subject, f"the device {device}", got) from error

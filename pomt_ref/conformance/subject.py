@@ -1,0 +1,172 @@
+"""An implementation under check: any callable on torch tensors, made to answer in the terms of the laws."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, Final
+
+import numpy as np
+import torch
+from jaxtyping import Float64
+from torch import Tensor
+
+from pomt_ref.conformance.errors import SubjectError, SubjectFailedError
+from pomt_ref.testing import Case, Gradients, Method, Outcome
+
+TENSORS: Final[Mapping[Method, tuple[str, ...]]] = {"pomt": ("x", "attn", "v"), "topk": ("x", "attn"), "evit": ("x", "attn")}
+"""The tensors that an implementation of each method is called with, by position."""
+
+OPTIONS: Final = ("normalisation", "normalise", "class_index", "remove")
+"""Options of the clauses that an implementation may offer and the laws then use."""
+
+STAGES: Final = ("sums", "attention", "value_sums", "magnitude", "scores")
+"""Fields of an answer that are held against the oracle where they are offered, by their names in pomt_ref.Trace."""
+
+
+@dataclass(frozen=True)
+class TorchSubject:
+    """A callable ``(x, attn, v, *, prefix, keep)``; Top-K and EViT are called without v.
+
+    It answers with the output tensor; with a tuple that begins with output, kept, discarded; or with an object that
+    has ``tokens`` and, if it likes, ``kept``, ``discarded`` and stages, as ``pomt_ref.Pruned`` does.
+    """
+
+    function: Callable[..., Any]
+    name: str
+    method: Method = "pomt"
+    device: str = "cpu"
+
+    def options(self) -> frozenset[str]:
+        """The options that the callable names in its signature."""
+        return frozenset(OPTIONS) & frozenset(_parameters(self.function))
+
+    def run(self, case: Case, **options: str | int | bool) -> Outcome:
+        """Call the implementation on fresh tensors, and read what it answers."""
+        inputs = self.inputs(case)
+        answer = self._call(case, inputs, options)
+        tokens = self._tokens(answer)
+        changed = tuple(
+            name for name, tensor in inputs.items() if not _same_bits(_to_numpy(tensor), getattr(case, name))
+        )
+        return Outcome(
+            tokens=_to_numpy(tokens),
+            dtype=str(tokens.dtype).removeprefix("torch."),
+            same_device=tokens.device == inputs["x"].device,
+            changed_inputs=changed,
+            kept=_indices(_part(answer, "kept", 1)),
+            discarded=_indices(_part(answer, "discarded", 2)),
+            stages={name: _to_numpy(stage) for name in STAGES if (stage := getattr(answer, name, None)) is not None},
+        )
+
+    def gradients(self, case: Case, weights: Float64[np.ndarray, "batch output channels"]) -> Gradients | None:
+        """Differentiate the weighted sum of the output; None if the output carries no gradient."""
+        inputs = {name: tensor.requires_grad_() for name, tensor in self.inputs(case).items()}
+        tokens = self._tokens(self._call(case, inputs, {}))
+        if not tokens.requires_grad:
+            return None
+        (tokens * torch.as_tensor(weights).to(tokens)).sum().backward()  # type: ignore[no-untyped-call] # torch's own
+        found = {name: None if tensor.grad is None else _to_numpy(tensor.grad) for name, tensor in inputs.items()}
+        return Gradients(found["x"], found["attn"], found.get("v"))
+
+    def inputs(self, case: Case) -> dict[str, Tensor]:
+        """The tensors of a case, in its dtype, on the device."""
+        dtype = getattr(torch, case.dtype)
+        return {
+            name: torch.tensor(getattr(case, name)).to(dtype).to(self.device) for name in TENSORS[self.method]
+        }
+
+    def _call(self, case: Case, inputs: Mapping[str, Tensor], options: Mapping[str, str | int | bool]) -> Any:  # noqa: ANN401 -- an answer may be anything
+        """Call it; whatever it raises is its answer."""
+        count = {} if "remove" in options else {"keep": case.shape.keep}
+        try:
+            return self.function(*inputs.values(), prefix=case.shape.prefix, **count, **options)
+        except Exception as error:
+            raise SubjectFailedError(f"raised {type(error).__name__}: {_first_line(error)}") from error
+
+    def _tokens(self, answer: object) -> Tensor:
+        """The output among what came back."""
+        tokens = _part(answer, "tokens", 0)
+        if not isinstance(tokens, Tensor):
+            raise SubjectFailedError(f"returned {type(answer).__name__}, expected a torch.Tensor")
+        if not tokens.is_floating_point():
+            raise SubjectFailedError(f"returned a tensor of {tokens.dtype}, expected a floating one")
+        return tokens
+
+
+def load_subject(path: str, *, method: Method = "pomt", device: str = "cpu") -> TorchSubject:
+    """Import ``package.module:attribute``.
+
+    Raises:
+        SubjectError: the path, the module, the attribute or the signature is wrong; one line says which.
+    """
+    module_name, colon, attribute = path.partition(":")
+    if not colon or not module_name or not attribute:
+        raise SubjectError(path, "package.module:attribute", f"{path!r}")
+    try:
+        found: Any = import_module(module_name)
+    except Exception as error:
+        got = f"{type(error).__name__}: {_first_line(error)}"
+        raise SubjectError(path, f"a module {module_name} that can be imported", got) from error
+    for part in attribute.split("."):
+        if not hasattr(found, part):
+            raise SubjectError(path, f"an attribute {attribute} of {module_name}", f"none named {part}")
+        found = getattr(found, part)
+    return as_subject(found, name=path, method=method, device=device)
+
+
+def as_subject(function: Callable[..., Any], *, name: str, method: Method = "pomt", device: str = "cpu") -> TorchSubject:
+    """Make a subject of a callable, after a look at its signature.
+
+    Raises:
+        SubjectError: not callable, or not callable as ``(x, attn, v, *, prefix, keep)``.
+    """
+    wanted = f"a callable ({', '.join(TENSORS[method])}, *, prefix, keep)"
+    if not callable(function):
+        raise SubjectError(name, wanted, f"{type(function).__name__}")
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return TorchSubject(function, name, method, device)  # a builtin tells nothing of itself; the first call will
+    try:
+        signature.bind(*TENSORS[method], prefix=1, keep=1)
+    except TypeError as error:
+        raise SubjectError(name, wanted, f"{signature}: {error}") from error
+    return TorchSubject(function, name, method, device)
+
+
+def _parameters(function: Callable[..., Any]) -> tuple[str, ...]:
+    """The names of the parameters, none if the callable does not tell."""
+    try:
+        return tuple(inspect.signature(function).parameters)
+    except (TypeError, ValueError):
+        return ()
+
+
+def _part(answer: object, name: str, position: int) -> object:
+    """A named or positional part of an answer; the output itself if the answer is a bare tensor."""
+    if isinstance(answer, tuple) and not hasattr(answer, name):
+        return answer[position] if position < len(answer) else None
+    return getattr(answer, name, answer if position == 0 else None)
+
+
+def _indices(found: object) -> np.ndarray | None:
+    """Offered indices as int64, None if there are none."""
+    return found.detach().cpu().numpy().astype(np.int64) if isinstance(found, Tensor) else None
+
+
+def _to_numpy(tensor: Tensor) -> Float64[np.ndarray, "*axes"]:
+    """Convert to float64 without loss."""
+    array: Float64[np.ndarray, "*axes"] = tensor.detach().to("cpu", torch.float64).numpy()
+    return array
+
+
+def _same_bits(one: Float64[np.ndarray, "*axes"], other: Float64[np.ndarray, "*axes"]) -> bool:
+    """Whether two arrays are equal as integers."""
+    return one.tobytes() == np.ascontiguousarray(other).tobytes()
+
+
+def _first_line(error: Exception) -> str:
+    """The message of an error, on one line."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else "no message"

@@ -1,0 +1,47 @@
+"""What an implementation is tested with: cases, families, rounding bounds, laws and mutants; NumPy and Hypothesis only.
+
+Nothing here imports the torch reference: it must not certify itself.
+"""
+
+from pomt_ref.testing.captured import Captured, load_captured
+from pomt_ref.testing.cases import Case, Shape
+from pomt_ref.testing.families import FAMILIES, Family
+from pomt_ref.testing.laws import LAWS, Law, laws_of
+from pomt_ref.testing.rounding import Dtype
+from pomt_ref.testing.strategies import cases, shapes
+from pomt_ref.testing.subject import Gradients, Method, Outcome, Subject
+from pomt_ref.testing.violation import InapplicableError, LawViolation, NotOfferedError
+
+__all__ = [
+    "FAMILIES",
+    "LAWS",
+    "Captured",
+    "Case",
+    "Dtype",
+    "Family",
+    "Gradients",
+    "InapplicableError",
+    "Law",
+    "LawViolation",
+    "Method",
+    "NotOfferedError",
+    "Outcome",
+    "Shape",
+    "Subject",
+    "build_case",
+    "cases",
+    "laws_of",
+    "load_captured",
+    "shapes",
+]
+
+
+def build_case(family: str, *, seed: int, dtype: Dtype, **shape: int) -> Case:
+    """Make again the case that a report names.
+
+    >>> case = build_case("ordinary", seed=17, dtype="float32", batch=1, heads=2, tokens=4, features=1, channels=1,
+    ...                   prefix=1, keep=1)
+    >>> print(case)
+    batch=1 heads=2 tokens=4 features=1 channels=1 prefix=1 keep=1 seed=17 dtype=float32 (family: ordinary)
+    """
+    return FAMILIES[family].build(Shape(**shape), seed=seed, dtype=dtype)

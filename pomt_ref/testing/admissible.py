@@ -1,0 +1,115 @@
+"""ADMISSIBLE · whether some scores within their rounding error give exactly this order of rows.
+
+A ranking makes closeness the wrong question: one flipped near-tie moves whole rows. An output is right if every pair
+of tokens that it orders the other way is closer in score than both errors together.
+"""
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float64
+
+from pomt_ref.testing.violation import LawViolation
+
+Row = Float64[np.ndarray, " channels"]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Which patch tokens the rows of one sample's output are."""
+
+    kept: tuple[int, ...]
+    """Positions among the patch tokens, in output order."""
+    discarded: tuple[int, ...]
+    """The others, ascending."""
+
+
+@dataclass(frozen=True)
+class Disorder:
+    """Two patch tokens in an order that no scores within their errors give."""
+
+    first: int
+    """Ranked before ``second``, though its score is lower by more than both errors."""
+    second: int
+    kept: bool
+    """Whether ``second`` was kept too, or discarded."""
+
+
+def read_rows(
+    rows: Float64[np.ndarray, "keep channels"],
+    patches: Float64[np.ndarray, "patches channels"],
+    scores: Float64[np.ndarray, " patches"],
+    *,
+    sample: int,
+) -> Reading:
+    """POMT-PRUNE-2, POMT-PRUNE-4: find every kept row among the patch rows, bit for bit, each at most once.
+
+    Equal rows cannot be told apart; the k-th of them to come out is read as the one with the k-th best score, which
+    is right if any reading is.
+    """
+    free: dict[bytes, list[int]] = defaultdict(list)
+    for position in np.argsort(scores, kind="stable").tolist():
+        free[patches[position].tobytes()].append(position)
+    kept = []
+    for place, row in enumerate(rows):
+        bits = row.tobytes()
+        if bits not in free:
+            raise LawViolation(
+                "POMT-PRUNE-2",
+                f"row {place} of the kept rows of sample {sample} is no patch row, bit for bit; "
+                f"{_nearest(patches, row)}",
+            )
+        if not free[bits]:
+            raise LawViolation(
+                "POMT-PRUNE-4", f"row {place} of the kept rows of sample {sample} comes out more often than it went in"
+            )
+        kept.append(free[bits].pop())
+    return Reading(tuple(kept), tuple(sorted(position for class_ in free.values() for position in class_)))
+
+
+def intervals(
+    patches: Float64[np.ndarray, "patches channels"],
+    scores: Float64[np.ndarray, " patches"],
+    bounds: Float64[np.ndarray, " patches"],
+) -> tuple[Float64[np.ndarray, " patches"], Float64[np.ndarray, " patches"]]:
+    """Where every score may lie: from the score less its bound to the score plus its bound.
+
+    Among equal rows, the k-th best score gets the k-th largest of the lower and of the upper ends: whichever of the
+    rows came out k-th, its score may lie there.
+    """
+    low, high = scores - bounds, scores + bounds
+    classes: dict[bytes, list[int]] = defaultdict(list)
+    for position in np.argsort(scores, kind="stable").tolist():
+        classes[patches[position].tobytes()].append(position)
+    for equal in classes.values():
+        low[equal], high[equal] = np.sort(low[equal]), np.sort(high[equal])
+    return low, high
+
+
+def first_disorder(
+    reading: Reading, low: Float64[np.ndarray, " patches"], high: Float64[np.ndarray, " patches"]
+) -> Disorder | None:
+    """POMT-RANK-1: the first token that stands too low, and the lowest of those before it; none if admissible.
+
+    Token a may stand before token b if the lower end of b's score is not above the upper end of a's.
+    """
+    lowest: int | None = None
+    for place, position in enumerate((*reading.kept, *reading.discarded)):
+        if lowest is not None and low[position] > high[lowest]:
+            return Disorder(lowest, position, kept=place < len(reading.kept))
+        if place < len(reading.kept) and (lowest is None or high[position] < high[lowest]):
+            lowest = position
+    return None
+
+
+def _nearest(patches: Float64[np.ndarray, "patches channels"], row: Row) -> str:
+    """Say which patch row is closest, and where it differs."""
+    with np.errstate(all="ignore"):
+        distance = np.abs(patches - row).max(axis=1)
+    position = int(np.nan_to_num(distance, nan=np.inf).argmin())
+    expected = patches[position]
+    if np.array_equal(expected, row):
+        return f"patch {position} differs by the sign of a zero"
+    channel = int(np.argmax(expected != row))
+    return f"patch {position} is nearest, with {expected[channel]:.9g} where {row[channel]:.9g} came (channel {channel})"

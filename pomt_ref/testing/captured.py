@@ -1,0 +1,81 @@
+"""Captured tensors: the x, attn and v of a real model, read from a safetensors file, as one more input family."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float64
+from safetensors import SafetensorError, safe_open
+
+from pomt_ref.errors import ShapeError, ValuesError
+from pomt_ref.testing.cases import Case, Shape, make_case
+from pomt_ref.testing.rounding import Dtype
+
+
+@dataclass(frozen=True)
+class Captured:
+    """The tensors of many samples; a case takes one sample of them, or a few."""
+
+    path: Path
+    prefix: int
+    x: Float64[np.ndarray, "samples tokens channels"] = field(repr=False)
+    attn: Float64[np.ndarray, "samples heads tokens tokens"] = field(repr=False)
+    v: Float64[np.ndarray, "samples heads tokens features"] = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        """The family that these tensors are reported as."""
+        return f"captured: {self.path.name}"
+
+    def build(self, *, batch: int, keep: int, seed: int, dtype: Dtype) -> Case:
+        """The case of ``batch`` consecutive samples, the first of which the seed says."""
+        samples = (seed + np.arange(batch)) % len(self.x)
+        x, attn, v = self.x[samples], self.attn[samples], self.v[samples]
+        keep = min(keep, x.shape[1] - self.prefix - 1)
+        shape = Shape(batch, attn.shape[1], x.shape[1], v.shape[3], x.shape[2], self.prefix, keep)
+        return make_case(self.name, shape, seed=seed, dtype=dtype, x=x, attn=attn, v=v)
+
+
+def load_captured(path: Path) -> Captured:
+    """Read ``x``, ``attn`` and ``v`` of (samples, …) and the metadata ``prefix`` from a safetensors file.
+
+    Raises:
+        PomtError: no such file, no safetensors file, a tensor missing, or shapes that are not of one layer.
+    """
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: _widened(file.get_tensor, name) for name in ("x", "attn", "v")}
+    except (OSError, SafetensorError, TypeError) as error:
+        expected = "a safetensors file with the tensors x, attn and v in float16, float32 or float64"
+        raise ValuesError("load_captured", "POMT-PRUNE-1", expected, f"{path}: {error}") from error
+    prefix = metadata.get("prefix", "")
+    if not prefix.isdigit():
+        raise ValuesError("load_captured", "POMT-PRUNE-1", "metadata prefix, an integer", f"{path}: {metadata}")
+    x, attn, v = tensors["x"], tensors["attn"], tensors["v"]
+    if not _of_one_layer(x, attn, v, int(prefix)):
+        got = f"{path}: x {x.shape}, attn {attn.shape}, v {v.shape}, prefix {prefix}"
+        expected = "x (samples, tokens, channels), attn (samples, heads, tokens, tokens), v (samples, heads, tokens, features)"
+        raise ShapeError("load_captured", "POMT-PRUNE-1", expected, got)
+    if not all(np.isfinite(tensor).all() for tensor in tensors.values()):
+        raise ValuesError("load_captured", "POMT-PRUNE-1", "finite tensors", f"{path}: a NaN or an infinity")
+    return Captured(path, int(prefix), x, attn, v)
+
+
+def _widened(get_tensor: Callable[[str], Any], name: str) -> Float64[np.ndarray, "*axes"]:
+    """A stored tensor as float64."""
+    tensor: Float64[np.ndarray, "*axes"] = get_tensor(name).astype(np.float64)
+    return tensor
+
+
+def _of_one_layer(
+    x: Float64[np.ndarray, "*x"], attn: Float64[np.ndarray, "*attn"], v: Float64[np.ndarray, "*v"], prefix: int
+) -> bool:
+    """Whether the three belong together, and leave a patch token."""
+    if (x.ndim, attn.ndim, v.ndim) != (3, 4, 4) or 0 in (*x.shape, *attn.shape, *v.shape):
+        return False
+    (samples, tokens, _), heads = x.shape, attn.shape[1]
+    same = attn.shape == (samples, heads, tokens, tokens) and v.shape[:3] == (samples, heads, tokens)
+    return same and prefix < tokens

@@ -1,0 +1,243 @@
+"""Input families: named kinds of input, each of which makes some faults visible that others hide.
+
+A family draws x, attn and v of a given shape from a seed. Its name stands in every report.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+from jaxtyping import Float64
+
+from pomt_ref.testing.cases import Case, Shape, make_case
+from pomt_ref.testing.rounding import Dtype
+
+Tensors = tuple[
+    Float64[np.ndarray, "batch tokens channels"],
+    Float64[np.ndarray, "batch heads tokens tokens"],
+    Float64[np.ndarray, "batch heads tokens features"],
+]
+"""x, attn, v."""
+
+Draw = Callable[[np.random.Generator, Shape], Tensors]
+"""How a family makes its tensors."""
+
+
+@dataclass(frozen=True)
+class Family:
+    """A named kind of input, and the least shape in which it shows what it is for."""
+
+    name: str
+    purpose: str
+    draw: Draw
+    least_batch: int = 1
+    least_heads: int = 1
+    least_prefix: int = 0
+
+    def build(self, shape: Shape, *, seed: int, dtype: Dtype) -> Case:
+        """Make the case of this shape and seed; the same arguments give the same tensors on every machine."""
+        x, attn, v = self.draw(np.random.default_rng(seed), shape)
+        return make_case(self.name, shape, seed=seed, dtype=dtype, x=x, attn=attn, v=v)
+
+    def widen(self, shape: Shape) -> Shape:
+        """The shape, raised to the least one of this family; T is kept as it is."""
+        prefix = max(shape.prefix, self.least_prefix)
+        return replace(
+            shape,
+            batch=max(shape.batch, self.least_batch),
+            heads=max(shape.heads, self.least_heads),
+            prefix=prefix,
+            tokens=shape.tokens + prefix - shape.prefix,
+        )
+
+
+FAMILIES: Final[dict[str, Family]] = {}
+"""Every family by its name."""
+
+
+def family(name: str, *, batch: int = 1, heads: int = 1, prefix: int = 0) -> Callable[[Draw], Draw]:
+    """Enter a drawing function under its name; its docstring says what the family is for."""
+
+    def enter(draw: Draw) -> Draw:
+        FAMILIES[name] = Family(name, str(draw.__doc__), draw, batch, heads, prefix)
+        return draw
+
+    return enter
+
+
+def softmax(logits: Float64[np.ndarray, "*axes"]) -> Float64[np.ndarray, "*axes"]:
+    """Along the last axis."""
+    exponentials = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    quotient: Float64[np.ndarray, "*axes"] = exponentials / exponentials.sum(axis=-1, keepdims=True)
+    return quotient
+
+
+def gaussian_tokens(random: np.random.Generator, shape: Shape) -> Float64[np.ndarray, "batch tokens channels"]:
+    """Rows of x that differ."""
+    return random.normal(size=(shape.batch, shape.tokens, shape.channels))
+
+
+def logits(random: np.random.Generator, shape: Shape) -> Float64[np.ndarray, "batch heads tokens tokens"]:
+    """q·k / √D of Gaussian queries and keys."""
+    size = (2, shape.batch, shape.heads, shape.tokens, max(shape.features, 4))
+    queries, keys = random.normal(size=size)
+    product: Float64[np.ndarray, "batch heads tokens tokens"] = queries @ keys.swapaxes(-1, -2) / np.sqrt(size[-1])
+    return product
+
+
+def values(
+    random: np.random.Generator, shape: Shape, *, spread: float = 1.0
+) -> Float64[np.ndarray, "batch heads tokens features"]:
+    """Gaussian values whose sums over features have about this standard deviation."""
+    size = (shape.batch, shape.heads, shape.tokens, shape.features)
+    return random.normal(size=size) * spread / np.sqrt(shape.features)
+
+
+def even_values(random: np.random.Generator, shape: Shape) -> Float64[np.ndarray, "batch heads tokens features"]:
+    """The same values for every token, so that the magnitude score tells no token from another."""
+    one = random.normal(size=(shape.batch, shape.heads, 1, shape.features))
+    return np.repeat(one, shape.tokens, axis=2)
+
+
+@family("ordinary")
+def ordinary(random: np.random.Generator, shape: Shape) -> Tensors:
+    """Attention of Gaussian queries and keys, flat or sharp, and Gaussian values: what a ViT produces."""
+    sharpness = random.choice([0.5, 1.0, 4.0])
+    return gaussian_tokens(random, shape), softmax(sharpness * logits(random, shape)), values(random, shape)
+
+
+@family("balanced")
+def balanced(random: np.random.Generator, shape: Shape) -> Tensors:
+    """Attention so flat that both parts of the score decide: a fault in either, or in their sum, changes the order."""
+    flatness = min(0.3, 1.0 / shape.patches)
+    return gaussian_tokens(random, shape), softmax(flatness * logits(random, shape)), values(random, shape)
+
+
+@family("disagreeing heads", heads=2)
+def disagreeing_heads(random: np.random.Generator, shape: Shape) -> Tensors:
+    """Heads of very different sharpness and even values: only the maximum over heads gives this order."""
+    sharpness = random.permutation(np.geomspace(0.5, 8.0, shape.heads)).reshape(1, -1, 1, 1)
+    return gaussian_tokens(random, shape), softmax(sharpness * logits(random, shape)), even_values(random, shape)
+
+
+@family("contrasting prefix", prefix=1)
+def contrasting_prefix(random: np.random.Generator, shape: Shape) -> Tensors:
+    """Prefix rows that attend elsewhere than patch rows, and prefix columns that much attention goes to."""
+    raw = logits(random, shape)
+    raw[:, :, : shape.prefix, :] *= 6.0
+    raw[:, :, shape.prefix :, : shape.prefix] += random.uniform(0.0, 3.0, size=(shape.batch, 1, 1, shape.prefix))
+    x = gaussian_tokens(random, shape)
+    x[:, : shape.prefix] += 8.0
+    return x, softmax(raw), even_values(random, shape)
+
+
+@family("contrasting samples", batch=2)
+def contrasting_samples(random: np.random.Generator, shape: Shape) -> Tensors:
+    """One sample of concentrated attention beside flat ones, at any place of the batch: M is its sum, for all."""
+    raw = logits(random, shape) * min(0.3, 1.0 / shape.patches)
+    strongest = random.integers(shape.batch)
+    raw[strongest, :, :, shape.prefix + random.integers(shape.patches)] += 6.0
+    return gaussian_tokens(random, shape), softmax(raw), values(random, shape)
+
+
+@family("faint attention", prefix=1)
+def faint_attention(random: np.random.Generator, shape: Shape) -> Tensors:
+    """Nearly all attention goes to the prefix; what is left for the patches, about 2⁻¹², is all that ranks them."""
+    raw = logits(random, shape)
+    raw[..., : shape.prefix] += 8.0
+    return gaussian_tokens(random, shape), softmax(raw), even_values(random, shape)
+
+
+@family("one-hot attention")
+def one_hot_attention(random: np.random.Generator, shape: Shape) -> Tensors:
+    """Every row attends to one key; most entries are exactly zero, and many sums are equal."""
+    size = (shape.batch, shape.heads, shape.tokens)
+    chosen = random.integers(shape.prefix, shape.tokens, size=size)
+    return gaussian_tokens(random, shape), np.eye(shape.tokens)[chosen], values(random, shape)
+
+
+@family("values alone")
+def values_alone(random: np.random.Generator, shape: Shape) -> Tensors:
+    """Even attention, so that the values alone rank the tokens."""
+    even = np.full((shape.batch, shape.heads, shape.tokens, shape.tokens), 1.0 / shape.tokens)
+    return gaussian_tokens(random, shape), even, values(random, shape, spread=1.5)
+
+
+@family("negative values")
+def negative_values(random: np.random.Generator, shape: Shape) -> Tensors:
+    """Values below zero: a maximum that starts at zero, or magnitudes taken literally, give another order."""
+    x, attn, v = values_alone(random, shape)
+    return x, attn, -np.abs(v) - 0.1
+
+
+@family("wide values")
+def wide_values(random: np.random.Generator, shape: Shape) -> Tensors:
+    """Value sums far apart, up to ±150: an exponential without its maximum subtracted overflows float32."""
+    x, attn, v = values_alone(random, shape)
+    return x, attn, v + random.uniform(-150, 150) / shape.features
+
+
+@family("prefix-heavy values", prefix=1)
+def prefix_heavy_values(random: np.random.Generator, shape: Shape) -> Tensors:
+    """Prefix tokens of large value sums take most of the softmax, so that the attention decides between patches."""
+    x, attn, v = balanced(random, shape)
+    v[:, :, : shape.prefix] += random.uniform(2.0, 5.0) / shape.features
+    return x, attn, v
+
+
+@family("large value sums")
+def large_value_sums(random: np.random.Generator, shape: Shape) -> Tensors:
+    """Value sums past 65504, the largest float16, with values that float16 holds."""
+    x, attn, v = values_alone(random, shape)
+    v[:, :, -1] = 65000.0 * (1.0 - random.uniform(0.0, 0.01, size=v[:, :, -1].shape))
+    v[:, :, shape.prefix] = 64000.0
+    return x, attn, v
+
+
+@family("ties")
+def ties(random: np.random.Generator, shape: Shape) -> Tensors:
+    """Attention in halves and values in whole numbers: many scores are exactly equal, and any order of them conforms."""
+    size = (shape.batch, shape.heads, shape.tokens)
+    halves = [np.eye(shape.tokens)[random.integers(shape.prefix, shape.tokens, size=size)] for _ in range(2)]
+    whole = random.integers(-1, 2, size=(*size, shape.features)).astype(np.float64)
+    return gaussian_tokens(random, shape), (halves[0] + halves[1]) / 2, whole
+
+
+@family("identical tokens")
+def identical_tokens(random: np.random.Generator, shape: Shape) -> Tensors:
+    """Tokens that come in a few kinds, equal in x and in v: rows cannot be told apart, and need not be."""
+    kinds = random.integers(0, max(1, shape.patches // 3), size=shape.tokens)
+    x, attn, v = gaussian_tokens(random, shape), softmax(logits(random, shape)), values(random, shape)
+    return x[:, kinds], attn, v[:, :, kinds]
+
+
+@family("signed zeros")
+def signed_zeros(random: np.random.Generator, shape: Shape) -> Tensors:
+    """Zeros of both signs in x: a copy keeps the sign, arithmetic loses it."""
+    x, attn, v = ordinary(random, shape)
+    x[random.random(size=x.shape) < 0.5] = -0.0
+    x[random.random(size=x.shape) < 0.2] = 0.0
+    return x, attn, v
+
+
+@family("offset tokens")
+def offset_tokens(random: np.random.Generator, shape: Shape) -> Tensors:
+    """x around 100 or 1000: a running sum in storage precision stops growing, or overflows float16."""
+    x, attn, v = ordinary(random, shape)
+    return x + random.choice([100.0, 1000.0]), attn, v
+
+
+@family("contrasting tokens", prefix=1)
+def contrasting_tokens(random: np.random.Generator, shape: Shape) -> Tensors:
+    """Prefix rows and patch rows of x of very different size: a prefix row in the mean is seen at once."""
+    x, attn, v = ordinary(random, shape)
+    x[:, : shape.prefix] = 1000.0 + 100.0 * x[:, : shape.prefix]
+    return x, attn, v
+
+
+@family("dyadic values")
+def dyadic_values(random: np.random.Generator, shape: Shape) -> Tensors:
+    """Values in quarters: adding a whole number to all of them is exact in every dtype."""
+    x, attn, v = ordinary(random, shape)
+    return x, attn, np.round(4 * v) / 4

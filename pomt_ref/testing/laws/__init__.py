@@ -1,0 +1,6 @@
+"""One law a clause: a check of one case, against the NumPy oracle, entered in :data:`LAWS`."""
+
+from pomt_ref.testing.laws import metamorphic, rows, scores, siblings
+from pomt_ref.testing.laws.law import LAWS, CheckCase, Law, Sizes, law, laws_of
+
+__all__ = ["LAWS", "CheckCase", "Law", "Sizes", "law", "laws_of", "metamorphic", "rows", "scores", "siblings"]

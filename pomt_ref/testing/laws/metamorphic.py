@@ -1,0 +1,162 @@
+"""POMT-META · laws that relate two runs: what a change of the input may change in the output, and what it may not."""
+
+import numpy as np
+from jaxtyping import Float64
+
+from pomt_ref.testing import rounding
+from pomt_ref.testing.cases import Case
+from pomt_ref.testing.laws.law import law
+from pomt_ref.testing.laws.reading import (
+    kept_rows,
+    readings,
+    require_close,
+    require_order,
+    require_shape,
+    scores_and_bounds,
+    separated,
+)
+from pomt_ref.testing.subject import Outcome, Subject
+from pomt_ref.testing.violation import InapplicableError, LawViolation, NotOfferedError
+
+
+@law(
+    "POMT-META-1",
+    families=("ordinary", "balanced"),
+    kills=("input order", "first tokens win", "position added"),
+)
+def permuting_patch_tokens_permutes_scores(case: Case, subject: Subject) -> None:
+    """Permuting the patch tokens leaves the output the same, when scores are distinct."""
+    prefix, patches = case.shape.prefix, case.shape.patches
+    order = np.random.default_rng(case.seed).permutation(patches) + prefix
+    order = np.concatenate([np.arange(prefix), order])
+    permuted = case.having(x=case.x[:, order], attn=case.attn[:, :, order][..., order], v=case.v[:, :, order])
+    _require_same("POMT-META-1", case, permuted, subject)
+
+
+@law(
+    "POMT-META-2",
+    families=("disagreeing heads", "ordinary"),
+    kills=("first head alone", "last head forgotten", "heads weighted"),
+)
+def permuting_heads_changes_nothing(case: Case, subject: Subject) -> None:
+    """Permuting the heads changes nothing."""
+    order = np.roll(np.arange(case.shape.heads), 1)
+    _require_same("POMT-META-2", case, case.having(attn=case.attn[:, order], v=case.v[:, order]), subject)
+
+
+@law(
+    "POMT-META-3",
+    families=("dyadic values",),
+    kills=("absolute values", "maximum from zero", "squares of values"),
+    any_input=False,
+)
+def adding_a_constant_to_every_value_sum_changes_nothing(case: Case, subject: Subject) -> None:
+    """Adding a constant to every t leaves p unchanged: here a whole number to every value."""
+    constant = (-3.0, -2.0, 1.0, 2.0)[case.seed % 4]
+    _require_same("POMT-META-3", case, case.having(v=case.v + constant), subject)
+
+
+@law(
+    "POMT-META-4",
+    families=("contrasting samples",),
+    kills=("maximum of each sample", "first sample for all"),
+    any_input=False,
+)
+def batch_mates_count_in_a_batch_and_not_in_a_sample(case: Case, subject: Subject) -> None:
+    """``normalisation="sample"`` makes a batch equal to its samples run alone; ``"batch"`` does not."""
+    scores, bounds = scores_and_bounds(case)
+    require_order("POMT-META-4", case, subject.run(case), scores, bounds)
+    for sample in range(case.shape.batch):
+        alone = case.sample(sample)
+        if alone.defined:
+            require_order("POMT-META-4", alone, subject.run(alone), *scores_and_bounds(alone))
+    if "normalisation" in subject.options() and all(case.sample(b).defined for b in range(case.shape.batch)):
+        scores, bounds = scores_and_bounds(case, normalisation="sample")
+        require_order("POMT-META-4", case, subject.run(case, normalisation="sample"), scores, bounds)
+
+
+@law(
+    "POMT-META-5",
+    families=("disagreeing heads", "ordinary", "values alone"),
+    kills=("mean over heads", "sum over heads", "mean over heads of v"),
+)
+def duplicating_a_head_changes_nothing(case: Case, subject: Subject) -> None:
+    """Duplicating a head changes nothing."""
+    again = [*range(case.shape.heads), case.seed % case.shape.heads]
+    _require_same("POMT-META-5", case, case.having(attn=case.attn[:, again], v=case.v[:, again]), subject)
+
+
+@law(
+    "POMT-META-6",
+    families=("contrasting tokens",),
+    kills=("mean with the prefix", "class row added to the mean"),
+    any_input=False,
+)
+def prefix_rows_of_x_influence_no_other_row(case: Case, subject: Subject) -> None:
+    """The prefix rows of x never influence another row."""
+    x = case.x.copy()
+    x[:, : case.shape.prefix] *= -2
+    _require_same("POMT-META-6", case, case.having(x=x), subject)
+
+
+@law(
+    "POMT-META-7",
+    families=("ordinary", "balanced"),
+    kills=("mean detached", "gradient through the ranking", "gradient of the sum"),
+)
+def gradients_flow_to_kept_rows_and_mean(case: Case, subject: Subject) -> None:
+    """Gradients flow to the prefix rows, the kept rows and the mean row, and none to the ranking."""
+    if any(len({row.tobytes() for row in rows}) < len(rows) for rows in case.x[:, case.shape.prefix :]):
+        raise InapplicableError
+    shape = case.shape
+    outcome = subject.run(case)
+    found = readings(case, outcome, np.zeros((shape.batch, shape.patches)))
+    size = (shape.batch, shape.prefix + shape.keep + 1, shape.channels)
+    weights = np.random.default_rng(case.seed).integers(-8, 9, size=size).astype(np.float64)
+    gradients = subject.gradients(case, weights)
+    if gradients is None:
+        raise NotOfferedError
+    expected, bound = np.zeros_like(case.x), np.zeros_like(case.x)
+    for sample, reading in enumerate(found):
+        rows = np.array([*range(shape.prefix), *(shape.prefix + j for j in reading.kept)], dtype=np.int64)
+        expected[sample, rows] = weights[sample, :-1]
+        others = shape.prefix + np.array(reading.discarded, dtype=np.int64)
+        expected[sample, others] = weights[sample, -1] / shape.discarded
+        bound[sample, others] = _quotient_bound(expected[sample, others], case)
+    got = np.zeros_like(case.x) if gradients.x is None else gradients.x
+    require_close("POMT-META-7", "gradient of x", got, expected, bound)
+    for name, gradient in (("attn", gradients.attn), ("v", gradients.v)):
+        if gradient is not None and gradient.any():
+            raise LawViolation("POMT-META-7", f"the output has a gradient with respect to {name}, expected none")
+
+
+def _require_same(clause: str, case: Case, changed: Case, subject: Subject) -> None:
+    """The rows after the prefix are the same, where scores are far enough apart for that to be asked."""
+    for one in (case, changed):
+        if not separated(one, *scores_and_bounds(one)):
+            raise InapplicableError
+    before, after = subject.run(case), subject.run(changed)
+    require_shape(case, before)
+    require_shape(changed, after)
+    for sample in range(case.shape.batch):
+        old, new = kept_rows(case, before, sample), kept_rows(changed, after, sample)
+        if old.tobytes() != new.tobytes():
+            place = int(np.argwhere((old != new).any(axis=1))[0, 0]) if (old != new).any() else 0
+            raise LawViolation(clause, f"kept row {place} of sample {sample} is another one after the change")
+        _require_same_mean(clause, case, before, after, sample)
+
+
+def _require_same_mean(clause: str, case: Case, before: Outcome, after: Outcome, sample: int) -> None:
+    """The same rows have the same mean, within both runs' FLOAT-2."""
+    reading = readings(case, before, np.zeros((case.shape.batch, case.shape.patches)))[sample]
+    rows = case.patch_rows(sample)[list(reading.discarded)]
+    bound = rounding.mean_bound(rows, profile=rounding.normative(case.dtype), dtype=case.dtype)
+    what = f"mean row of sample {sample} after the change"
+    require_close(clause, what, after.tokens[sample, -1], before.tokens[sample, -1], 2 * bound)
+
+
+def _quotient_bound(quotient: Float64[np.ndarray, "*axes"], case: Case) -> Float64[np.ndarray, "*axes"]:
+    """A weight over m: a reciprocal, a product and a store, the store in x's dtype."""
+    stored, unit = rounding.FORMATS[case.dtype], rounding.normative(case.dtype).arithmetic.unit
+    relative = (1 + unit) ** 2 * (1 + stored.unit) ** 2 - 1 + rounding.ORACLE
+    return np.abs(quotient) * relative + stored.tiny

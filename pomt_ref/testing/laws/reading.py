@@ -1,0 +1,136 @@
+"""How a law reads an output: its shape, its rows, its order and its mean, each under the clause that says so."""
+
+import numpy as np
+from jaxtyping import Float64
+
+from pomt_ref import oracle
+from pomt_ref.testing import rounding
+from pomt_ref.testing.admissible import Disorder, Reading, first_disorder, intervals, read_rows
+from pomt_ref.testing.cases import Case
+from pomt_ref.testing.subject import Outcome
+from pomt_ref.testing.violation import InapplicableError, LawViolation
+
+Scores = Float64[np.ndarray, "batch patches"]
+
+
+def scores_and_bounds(case: Case, *, normalisation: str = "batch") -> tuple[Scores, Scores]:
+    """POMT-SCORE-1 by the oracle, and FLOAT-1: how far an implementation's scores may be from it."""
+    if not case.defined:
+        raise InapplicableError
+    prefix = case.shape.prefix
+    sums = oracle.attention_sums(case.attn, prefix=prefix)
+    parts = [slice(None)] if normalisation == "batch" else [slice(b, b + 1) for b in range(case.shape.batch)]
+    profile = rounding.normative(case.dtype)
+    bounds = np.concatenate(
+        [
+            rounding.score_bound(sums[part], case.v[part].max(axis=1), prefix=prefix, profile=profile)
+            for part in parts
+        ]
+    )
+    scores = oracle.score(case.attn, case.v, prefix=prefix, normalisation=normalisation)
+    return scores, bounds
+
+
+def class_scores_and_bounds(case: Case, *, class_index: int = 0) -> tuple[Scores, Scores]:
+    """TOPK-1 by the oracle, and how far a mean over heads may be from it."""
+    scores = oracle.class_score(case.attn, prefix=case.shape.prefix, class_index=class_index)
+    profile = rounding.normative(case.dtype)
+    return scores, rounding.sum_bound(scores, terms=case.shape.heads, profile=profile, roundings=2)
+
+
+def require_shape(case: Case, outcome: Outcome, *, clause: str = "POMT-PRUNE-1", appended: int = 1) -> None:
+    """POMT-PRUNE-1: (batch, P + T + 1, channels), and numbers."""
+    shape = case.shape
+    expected = (shape.batch, shape.prefix + shape.keep + appended, shape.channels)
+    if outcome.tokens.shape != expected:
+        raise LawViolation(clause, f"output of shape {outcome.tokens.shape}, expected {expected}")
+    if not np.isfinite(outcome.tokens).all():
+        place = tuple(np.argwhere(~np.isfinite(outcome.tokens))[0].tolist())
+        raise LawViolation(clause, f"output{list(place)} is {outcome.tokens[place]}, expected a finite number")
+
+
+def kept_rows(case: Case, outcome: Outcome, sample: int) -> Float64[np.ndarray, "keep channels"]:
+    """The rows of the output between the prefix and the appended row."""
+    return outcome.tokens[sample, case.shape.prefix : case.shape.prefix + case.shape.keep]
+
+
+def readings(case: Case, outcome: Outcome, scores: Scores, *, appended: int = 1) -> list[Reading]:
+    """POMT-PRUNE-1, -2, -4: which patch tokens the output of every sample consists of."""
+    require_shape(case, outcome, appended=appended)
+    return [
+        read_rows(kept_rows(case, outcome, sample), case.patch_rows(sample), scores[sample], sample=sample)
+        for sample in range(case.shape.batch)
+    ]
+
+
+def require_order(
+    clause: str, case: Case, outcome: Outcome, scores: Scores, bounds: Scores, *, appended: int = 1
+) -> list[Reading]:
+    """POMT-RANK-1: some scores within their errors give this order, in every sample."""
+    found = readings(case, outcome, scores, appended=appended)
+    for sample, reading in enumerate(found):
+        low, high = intervals(case.patch_rows(sample), scores[sample], bounds[sample])
+        disorder = first_disorder(reading, low, high)
+        if disorder is not None:
+            raise LawViolation(clause, _tell(disorder, case, sample, scores[sample], bounds[sample]))
+    return found
+
+
+def require_mean(case: Case, outcome: Outcome, found: list[Reading]) -> None:
+    """POMT-PRUNE-3: the last row is the mean of the rows that the output itself leaves out, within FLOAT-2."""
+    profile = rounding.normative(case.dtype)
+    for sample, reading in enumerate(found):
+        rows = case.patch_rows(sample)[list(reading.discarded)]
+        bound = rounding.mean_bound(rows, profile=profile, dtype=case.dtype)
+        require_close("POMT-PRUNE-3", f"mean row of sample {sample}", outcome.tokens[sample, -1], mean(rows), bound)
+
+
+def mean(rows: Float64[np.ndarray, "rows channels"]) -> Float64[np.ndarray, " channels"]:
+    """POMT-PRUNE-3 by the oracle."""
+    return oracle.mean_row(rows)
+
+
+def require_close(
+    clause: str,
+    what: str,
+    got: Float64[np.ndarray, "*axes"],
+    expected: Float64[np.ndarray, "*axes"],
+    bound: Float64[np.ndarray, "*axes"],
+) -> None:
+    """Within the bound, everywhere; the worst place is told."""
+    if got.shape != expected.shape:
+        raise LawViolation(clause, f"{what} of shape {got.shape}, expected {expected.shape}")
+    with np.errstate(invalid="ignore"):
+        excess = np.abs(got - expected) - bound
+    excess = np.where(np.isnan(excess), np.inf, excess)
+    if (excess > 0).any():
+        place = np.unravel_index(int(excess.argmax()), excess.shape)
+        where = f"{what}[{', '.join(str(int(i)) for i in place)}]"
+        allowed = np.broadcast_to(bound, got.shape)[place]
+        raise LawViolation(
+            clause, f"{where} is {got[place]:.9g}, expected {expected[place]:.9g} +- {allowed:.1e}"
+        )
+
+
+def separated(case: Case, scores: Scores, bounds: Scores) -> bool:
+    """Whether no two scores of a sample are within both their errors, and no two rows of x are equal."""
+    for sample in range(case.shape.batch):
+        order = np.argsort(scores[sample])
+        low, high = scores[sample] - bounds[sample], scores[sample] + bounds[sample]
+        if (low[order][1:] <= np.maximum.accumulate(high[order])[:-1]).any():
+            return False
+        if len({row.tobytes() for row in case.patch_rows(sample)}) < case.shape.patches:
+            return False
+    return True
+
+
+def _tell(disorder: Disorder, case: Case, sample: int, scores: Float64[np.ndarray, " patches"], bounds: Scores) -> str:
+    """Name the two tokens, their scores, the gap and what would have been allowed."""
+    first, second = disorder.first, disorder.second
+    fate = "which is kept after it" if disorder.kept else "which is discarded"
+    gap = scores[second] - scores[first]
+    return (
+        f"sample {sample} keeps token {first + case.shape.prefix} (score {scores[first]:.9g}) before token "
+        f"{second + case.shape.prefix} (score {scores[second]:.9g}), {fate}; "
+        f"gap {gap:.1e}, rounding explains {bounds[first] + bounds[second]:.1e}"
+    )

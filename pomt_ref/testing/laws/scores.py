@@ -1,0 +1,116 @@
+"""POMT-ATT, POMT-MAG, POMT-SCORE, POMT-RANK, POMT-PREC · laws of what ranks the tokens."""
+
+import numpy as np
+
+from pomt_ref import oracle
+from pomt_ref.testing import rounding
+from pomt_ref.testing.cases import Case
+from pomt_ref.testing.laws.law import law
+from pomt_ref.testing.laws.reading import require_close, require_order, require_shape, scores_and_bounds
+from pomt_ref.testing.subject import Subject
+from pomt_ref.testing.violation import LawViolation
+
+
+@law(
+    "POMT-ATT-1",
+    families=("disagreeing heads", "contrasting prefix", "one-hot attention", "faint attention"),
+    kills=("mean over heads", "first head alone", "sum over keys", "prefix rows summed", "sum before maximum"),
+    any_input=False,
+)
+def attention_sums_decide(case: Case, subject: Subject) -> None:
+    """S_j is the sum over patch queries of the maximum over heads of A[h, i, j], for every patch key j."""
+    scores, bounds = scores_and_bounds(case)
+    outcome = subject.run(case)
+    if "sums" in outcome.stages:
+        expected = oracle.attention_sums(case.attn, prefix=case.shape.prefix)
+        profile = rounding.normative(case.dtype)
+        bound = rounding.sum_bound(expected, terms=case.shape.patches, profile=profile)
+        require_close("POMT-ATT-1", "attention sum", outcome.stages["sums"], expected, bound)
+    require_order("POMT-ATT-1", case, outcome, scores, bounds)
+
+
+@law(
+    "POMT-ATT-2",
+    families=("contrasting samples", "balanced", "prefix-heavy values", "faint attention"),
+    kills=("maximum of each sample", "no normalisation", "divided by the mean", "prefix columns in the maximum"),
+    any_input=False,
+)
+def sums_are_relative_to_the_largest_of_the_batch(case: Case, subject: Subject) -> None:
+    """m_j = S_j / M, M = the maximum of S over the whole batch and all patch keys."""
+    scores, bounds = scores_and_bounds(case)
+    outcome = subject.run(case)
+    if "attention" in outcome.stages:
+        expected = oracle.attention_score(case.attn, prefix=case.shape.prefix)
+        require_close("POMT-ATT-2", "attention score", outcome.stages["attention"], expected, bounds)
+        largest = outcome.stages["attention"].max()
+        if largest != 1:
+            raise LawViolation("POMT-ATT-2", f"the largest attention score is {largest!r}, expected exactly 1")
+    require_order("POMT-ATT-2", case, outcome, scores, bounds)
+
+
+@law(
+    "POMT-MAG-1",
+    families=("values alone", "negative values", "wide values", "prefix-heavy values"),
+    kills=("absolute values", "maximum from zero", "mean over heads of v", "softmax over patches", "exponential bare"),
+    any_input=False,
+)
+def value_sums_decide(case: Case, subject: Subject) -> None:
+    """t_k = sum over features of max over heads of v[h, k, :]; p = softmax of t over all N tokens, prefix included."""
+    scores, bounds = scores_and_bounds(case)
+    outcome = subject.run(case)
+    if "value_sums" in outcome.stages:
+        strongest = case.v.max(axis=1)
+        profile, terms = rounding.normative(case.dtype), case.shape.features
+        bound = rounding.sum_bound(np.abs(strongest).sum(axis=2), terms=terms, profile=profile)
+        require_close("POMT-MAG-1", "value sum", outcome.stages["value_sums"], oracle.value_sums(case.v), bound)
+    if "magnitude" in outcome.stages:
+        expected = oracle.magnitude_score(case.v, prefix=case.shape.prefix)
+        require_close("POMT-MAG-1", "magnitude score", outcome.stages["magnitude"], expected, bounds)
+    require_order("POMT-MAG-1", case, outcome, scores, bounds)
+
+
+@law(
+    "POMT-SCORE-1",
+    families=("balanced", "ordinary", "prefix-heavy values"),
+    kills=("attention alone", "magnitude alone", "product of scores", "magnitude doubled"),
+)
+def scores_are_the_sum_of_both_parts(case: Case, subject: Subject) -> None:
+    """s_j = m_j + p_j, so 0 ≤ s ≤ 2."""
+    scores, bounds = scores_and_bounds(case)
+    outcome = subject.run(case)
+    if "scores" in outcome.stages:
+        got = outcome.stages["scores"]
+        require_close("POMT-SCORE-1", "score", got, scores, bounds)
+        if got.min() < 0 or got.max() > 2:  # noqa: PLR2004 -- the clause's own bound
+            raise LawViolation("POMT-SCORE-1", f"scores from {got.min()!r} to {got.max()!r}, expected within [0, 2]")
+    require_order("POMT-SCORE-1", case, outcome, scores, bounds)
+
+
+@law(
+    "POMT-RANK-1",
+    families=("ordinary", "ties", "identical tokens", "balanced"),
+    kills=("ascending", "input order", "index in 8 bits", "first half sorted only"),
+    sizes="mixed",
+)
+def kept_rows_stand_in_descending_score(case: Case, subject: Subject) -> None:
+    """Tokens in descending score; any order of equal scores conforms."""
+    scores, bounds = scores_and_bounds(case)
+    require_order("POMT-RANK-1", case, subject.run(case), scores, bounds)
+
+
+@law(
+    "POMT-PREC-1",
+    families=("ordinary", "balanced", "large value sums"),
+    kills=("output in float32", "scores in half precision", "scores in bfloat16"),
+    sizes="mixed",
+)
+def scores_are_wide_and_output_is_not(case: Case, subject: Subject) -> None:
+    """Scores are computed and stored in float32 or wider; float64 stays float64; the output has x's dtype and device."""
+    outcome = subject.run(case)
+    if outcome.dtype != case.dtype:
+        raise LawViolation("POMT-PREC-1", f"output in {outcome.dtype}, expected {case.dtype}")
+    if not outcome.same_device:
+        raise LawViolation("POMT-PREC-1", "output on another device than x")
+    require_shape(case, outcome)
+    scores, bounds = scores_and_bounds(case)
+    require_order("POMT-PREC-1", case, outcome, scores, bounds)

@@ -1,0 +1,107 @@
+"""TOPK, EVIT, SIB · laws of the sibling methods, on the same rows and orders."""
+
+import numpy as np
+from jaxtyping import Float64
+
+from pomt_ref import oracle
+from pomt_ref.testing import rounding
+from pomt_ref.testing.admissible import Reading
+from pomt_ref.testing.cases import Case
+from pomt_ref.testing.laws.law import law
+from pomt_ref.testing.laws.reading import (
+    Scores,
+    class_scores_and_bounds,
+    require_close,
+    require_order,
+    require_shape,
+)
+from pomt_ref.testing.subject import Outcome, Subject
+
+_FAMILIES = ("ordinary", "contrasting prefix", "disagreeing heads", "contrasting tokens")
+_KILLS = ("maximum over heads of the class row", "last prefix row for class row", "ascending", "input order")
+
+
+@law("TOPK-1", families=_FAMILIES, kills=_KILLS, method="topk", sizes="mixed")
+def topk_keeps_what_the_class_row_attends_to(case: Case, subject: Subject) -> None:
+    """score = mean over heads of A[h, class row, patch keys]; the output is the prefix rows and the T best in rank order."""
+    outcome = subject.run(case)
+    require_shape(case, outcome, clause="TOPK-1", appended=0)
+    require_order("TOPK-1", case, outcome, *class_scores_and_bounds(case), appended=0)
+
+
+@law(
+    "EVIT-1",
+    families=_FAMILIES,
+    kills=(*_KILLS, "fused row normalised", "mean row for fused row"),
+    method="evit",
+    sizes="mixed",
+)
+def evit_fuses_the_discarded_by_their_scores(case: Case, subject: Subject) -> None:
+    """The same score; then one fused row, the sum over the discarded of score times x."""
+    outcome = subject.run(case)
+    require_shape(case, outcome, clause="EVIT-1")
+    scores, bounds = class_scores_and_bounds(case)
+    found = require_order("EVIT-1", case, outcome, scores, bounds)
+    _require_fused(case, outcome, found, scores, normalise=False)
+    if "normalise" in subject.options():
+        outcome = subject.run(case, normalise=True)
+        require_shape(case, outcome, clause="EVIT-1")
+        found = require_order("EVIT-1", case, outcome, scores, bounds)
+        _require_fused(case, outcome, found, scores, normalise=True)
+
+
+@law("SIB-1", families=("contrasting prefix",), kills=("last prefix row for class row",), method="topk")
+def topk_class_row_is_row_zero(case: Case, subject: Subject) -> None:
+    """The class row is row 0 by default; ``class_index`` says otherwise."""
+    _require_class_row(case, subject, appended=0)
+
+
+@law("SIB-1", families=("contrasting prefix",), kills=("last prefix row for class row",), method="evit")
+def evit_class_row_is_row_zero(case: Case, subject: Subject) -> None:
+    """The class row is row 0 by default; ``class_index`` says otherwise."""
+    _require_class_row(case, subject, appended=1)
+
+
+def _require_class_row(case: Case, subject: Subject, *, appended: int) -> None:
+    """Rank by row 0, and by every other prefix row where the subject takes a class_index."""
+    scores, bounds = class_scores_and_bounds(case)
+    require_order("SIB-1", case, subject.run(case), scores, bounds, appended=appended)
+    if "class_index" in subject.options():
+        for row in range(case.shape.prefix):
+            scores, bounds = class_scores_and_bounds(case, class_index=row)
+            require_order("SIB-1", case, subject.run(case, class_index=row), scores, bounds, appended=appended)
+
+
+def _require_fused(case: Case, outcome: Outcome, found: list[Reading], scores: Scores, *, normalise: bool) -> None:
+    """EVIT-1: the last row is the fused one, within the rounding of its products and sums."""
+    for sample, reading in enumerate(found):
+        discarded = list(reading.discarded)
+        rows, weights = case.patch_rows(sample)[discarded], scores[sample, discarded]
+        if normalise and not weights.any():
+            continue
+        expected = oracle.fused_row(rows, weights, normalise=normalise)
+        bound = _fused_bound(case, rows, weights, normalise=normalise)
+        require_close("EVIT-1", f"fused row of sample {sample}", outcome.tokens[sample, -1], expected, bound)
+
+
+def _fused_bound(
+    case: Case,
+    rows: Float64[np.ndarray, "discarded channels"],
+    weights: Float64[np.ndarray, " discarded"],
+    *,
+    normalise: bool,
+) -> Float64[np.ndarray, " channels"]:
+    """A score is a mean of H terms; its product with x, the sum, and with normalisation a sum of scores and a quotient."""
+    profile, stored = rounding.normative(case.dtype), rounding.FORMATS[case.dtype]
+    unit, tiny = profile.arithmetic.unit, profile.arithmetic.tiny
+    score = (1 + (case.shape.heads - 1) * unit) * (1 + unit) ** 2
+    relative = score * (1 + unit) * (1 + (len(rows) - 1) * unit)
+    total = weights.sum() if normalise else 1.0
+    if normalise:
+        relative *= score * (1 + (len(rows) - 1) * unit) * (1 + unit) / (1 - 2 * (case.shape.heads + len(rows)) * unit)
+    products = np.abs(weights[:, np.newaxis] * rows).sum(axis=0) / total
+    lost = tiny * (np.abs(rows).sum(axis=0) + 2 * len(rows)) * (2 / total)
+    bound: Float64[np.ndarray, " channels"] = (
+        (relative * (1 + stored.unit) - 1 + rounding.ORACLE) * products + lost + stored.tiny
+    )
+    return bound

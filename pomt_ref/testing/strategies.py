@@ -1,0 +1,51 @@
+"""Hypothesis strategies: a shape from short lists and one seed, so that a thousand cases are cheap and shrink to a line."""
+
+from typing import Final
+
+from hypothesis import strategies as st
+
+from pomt_ref.testing.captured import Captured
+from pomt_ref.testing.cases import Case, Shape
+from pomt_ref.testing.families import FAMILIES
+from pomt_ref.testing.laws.law import Law, Sizes
+from pomt_ref.testing.rounding import Dtype
+
+PREFIXES: Final = (1, 0, 2, 3, 5)
+"""No prefix; a class token; with a distillation token; with registers. The simplest for a report comes first."""
+
+SMALL: Final = (1, 2, 3, 4, 5, 6, 8, 12, 16, 17, 24)
+"""Patch tokens; an unstable sort shows from 17 elements."""
+
+LARGE: Final = (33, 64, 65, 129, 196, 257, 300)
+"""Past the switches of sorting algorithms, the range of 8-bit indices, and what half precision can tell apart."""
+
+
+@st.composite
+def shapes(draw: st.DrawFn, *, sizes: Sizes = "small", least_prefix: int = 0, max_patches: int = LARGE[-1]) -> Shape:
+    """Shapes of small cases, one in three of them large where asked; T is often an extreme one."""
+    large = sizes == "mixed" and draw(st.integers(0, 2)) == 2  # noqa: PLR2004 -- the last of the three
+    patches = min(draw(st.sampled_from(LARGE if large else SMALL)), max_patches)
+    prefix = draw(st.sampled_from(PREFIXES))
+    keep = draw(st.sampled_from((0, 1, patches // 2, patches - 1)) | st.integers(0, patches - 1))
+    return Shape(
+        batch=1 if large else draw(st.integers(1, 3)),
+        heads=draw(st.integers(1, 2 if large else 4)),
+        tokens=max(prefix, least_prefix) + patches,
+        features=draw(st.sampled_from((1, 2, 3, 8))),
+        channels=draw(st.sampled_from((1, 2, 3, 7))),
+        prefix=max(prefix, least_prefix),
+        keep=min(keep, patches - 1),
+    )
+
+
+@st.composite
+def cases(draw: st.DrawFn, law: Law, *, dtype: Dtype, captured: Captured | None = None) -> Case:
+    """Cases that show the clause of a law: one of its families, a shape and a seed."""
+    names = [*law.families, *([captured.name] if captured is not None and law.any_input else [])]
+    name = draw(st.sampled_from(names))
+    shape = draw(shapes(sizes=law.sizes, least_prefix=0 if law.method == "pomt" else 1))
+    seed = draw(st.integers(0, 2**16 - 1))
+    if captured is not None and name == captured.name:
+        return captured.build(batch=shape.batch, keep=shape.keep, seed=seed, dtype=dtype)
+    family = FAMILIES[name]
+    return family.build(family.widen(shape), seed=seed, dtype=dtype)
