@@ -90,7 +90,9 @@ def _check_curves(tokens: Sequence[int], latency: Sequence[float], accuracy: Seq
         got = f"{len(tokens)} token counts, {len(latency)} latencies, {len(accuracy)} accuracies"
         raise ShapeError("choose_remove", "CHOOSE-1", "three sequences of one length, at least 1", got)
     if min(tokens) < 1 or len(set(tokens)) < len(tokens):
-        raise CountError("choose_remove", "CHOOSE-1", "token counts above zero, all different", f"tokens={list(tokens)}")
+        raise CountError(
+            "choose_remove", "CHOOSE-1", "token counts above zero, all different", f"tokens={list(tokens)}"
+        )
     if not all(math.isfinite(time) and time > 0 for time in latency):
         raise ValuesError("choose_remove", "CHOOSE-1", "finite latencies above zero", f"latency={list(latency)}")
     if not all(math.isfinite(share) and share >= 0 for share in accuracy) or max(accuracy) == 0:

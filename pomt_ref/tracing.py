@@ -58,9 +58,7 @@ def trace(
     >>> stages.sums, stages.gap
     (tensor([[1.5000, 0.3750, 1.1250]]), tensor([0.2500]))
     """
-    step = prune(
-        x, attn, v, prefix=prefix, keep=keep, remove=remove, normalisation=normalisation, check=check
-    )
+    step = prune(x, attn, v, prefix=prefix, keep=keep, remove=remove, normalisation=normalisation, check=check)
     attn, v = attn.detach(), v.detach()
     sums = attention_sums(attn, prefix=prefix)
     largest = largest_sum(sums, normalisation=normalisation)

@@ -33,9 +33,7 @@ MAX_EXAMPLES: Final = 100
 """Cases a clause by default."""
 
 DTYPES: Final[dict[str, Dtype]] = {
-    str(dtype): name
-    for name in ("float16", "bfloat16", "float32", "float64")
-    for dtype in (name, getattr(torch, name))
+    str(dtype): name for name in ("float16", "bfloat16", "float32", "float64") for dtype in (name, getattr(torch, name))
 }  # type: ignore[assignment] # the names are the literals of Dtype
 """The dtypes of POMT-PREC-1, by name and as torch prints them."""
 
@@ -156,7 +154,9 @@ def run_law(
     return Row(law.clause, law.statement, verdict, tally.shown, dict(tally.families), seconds, failure)
 
 
-def require(clause: str, case: Case, subject: Callable[..., Any] | str, *, method: Method = "pomt", device: str = "cpu") -> None:
+def require(
+    clause: str, case: Case, subject: Callable[..., Any] | str, *, method: Method = "pomt", device: str = "cpu"
+) -> None:
     """Hold an implementation against one clause on one case: what a report's snippet ends with.
 
     Raises:

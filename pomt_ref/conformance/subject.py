@@ -14,7 +14,11 @@ from torch import Tensor
 from pomt_ref.conformance.errors import SubjectError, SubjectFailedError
 from pomt_ref.testing import Case, Gradients, Method, Outcome
 
-TENSORS: Final[Mapping[Method, tuple[str, ...]]] = {"pomt": ("x", "attn", "v"), "topk": ("x", "attn"), "evit": ("x", "attn")}
+TENSORS: Final[Mapping[Method, tuple[str, ...]]] = {
+    "pomt": ("x", "attn", "v"),
+    "topk": ("x", "attn"),
+    "evit": ("x", "attn"),
+}
 """The tensors that an implementation of each method is called with, by position."""
 
 OPTIONS: Final = ("normalisation", "normalise", "class_index", "remove")
@@ -72,9 +76,7 @@ class TorchSubject:
     def inputs(self, case: Case) -> dict[str, Tensor]:
         """The tensors of a case, in its dtype, on the device."""
         dtype = getattr(torch, case.dtype)
-        return {
-            name: torch.tensor(getattr(case, name)).to(dtype).to(self.device) for name in TENSORS[self.method]
-        }
+        return {name: torch.tensor(getattr(case, name)).to(dtype).to(self.device) for name in TENSORS[self.method]}
 
     def _call(self, case: Case, inputs: Mapping[str, Tensor], options: Mapping[str, str | int | bool]) -> Any:  # noqa: ANN401 -- an answer may be anything
         """Call it; whatever it raises is its answer."""
@@ -115,7 +117,9 @@ def load_subject(path: str, *, method: Method = "pomt", device: str = "cpu") -> 
     return as_subject(found, name=path, method=method, device=device)
 
 
-def as_subject(function: Callable[..., Any], *, name: str, method: Method = "pomt", device: str = "cpu") -> TorchSubject:
+def as_subject(
+    function: Callable[..., Any], *, name: str, method: Method = "pomt", device: str = "cpu"
+) -> TorchSubject:
     """Make a subject of a callable, after a look at its signature.
 
     Raises:

@@ -41,6 +41,7 @@ def read_rows(
     patches: Float64[np.ndarray, "patches channels"],
     scores: Float64[np.ndarray, " patches"],
     *,
+    prefix: Float64[np.ndarray, "prefix channels"],
     sample: int,
 ) -> Reading:
     """POMT-PRUNE-2, POMT-PRUNE-4: find every kept row among the patch rows, bit for bit, each at most once.
@@ -51,9 +52,15 @@ def read_rows(
     free: dict[bytes, list[int]] = defaultdict(list)
     for position in np.argsort(scores, kind="stable").tolist():
         free[patches[position].tobytes()].append(position)
+    never_kept = {row.tobytes() for row in prefix}
     kept = []
     for place, row in enumerate(rows):
         bits = row.tobytes()
+        if bits not in free and bits in never_kept:
+            raise LawViolation(
+                "POMT-PRUNE-4",
+                f"row {place} of the kept rows of sample {sample} is a prefix row: indices start after it",
+            )
         if bits not in free:
             raise LawViolation(
                 "POMT-PRUNE-2",
@@ -112,4 +119,6 @@ def _nearest(patches: Float64[np.ndarray, "patches channels"], row: Row) -> str:
     if np.array_equal(expected, row):
         return f"patch {position} differs by the sign of a zero"
     channel = int(np.argmax(expected != row))
-    return f"patch {position} is nearest, with {expected[channel]:.9g} where {row[channel]:.9g} came (channel {channel})"
+    return (
+        f"patch {position} is nearest, with {expected[channel]:.9g} where {row[channel]:.9g} came (channel {channel})"
+    )

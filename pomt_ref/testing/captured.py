@@ -57,7 +57,9 @@ def load_captured(path: Path) -> Captured:
     x, attn, v = tensors["x"], tensors["attn"], tensors["v"]
     if not _of_one_layer(x, attn, v, int(prefix)):
         got = f"{path}: x {x.shape}, attn {attn.shape}, v {v.shape}, prefix {prefix}"
-        expected = "x (samples, tokens, channels), attn (samples, heads, tokens, tokens), v (samples, heads, tokens, features)"
+        expected = (
+            "x (samples, tokens, channels), attn (samples, heads, tokens, tokens), v (samples, heads, tokens, features)"
+        )
         raise ShapeError("load_captured", "POMT-PRUNE-1", expected, got)
     if not all(np.isfinite(tensor).all() for tensor in tensors.values()):
         raise ValuesError("load_captured", "POMT-PRUNE-1", "finite tensors", f"{path}: a NaN or an infinity")

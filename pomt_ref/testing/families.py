@@ -141,6 +141,14 @@ def contrasting_samples(random: np.random.Generator, shape: Shape) -> Tensors:
     return gaussian_tokens(random, shape), softmax(raw), values(random, shape)
 
 
+@family("attention to the prefix", prefix=1)
+def attention_to_the_prefix(random: np.random.Generator, shape: Shape) -> Tensors:
+    """Prefix columns with larger sums than any patch column, and values that compete: M leaves the prefix out."""
+    raw = logits(random, shape) * min(0.3, 1.0 / shape.patches)
+    raw[..., : shape.prefix] += random.uniform(1.5, 3.0)
+    return gaussian_tokens(random, shape), softmax(raw), values(random, shape)
+
+
 @family("faint attention", prefix=1)
 def faint_attention(random: np.random.Generator, shape: Shape) -> Tensors:
     """Nearly all attention goes to the prefix; what is left for the patches, about 2⁻¹², is all that ranks them."""

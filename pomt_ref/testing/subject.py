@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float64, Int64
@@ -41,6 +41,7 @@ class Gradients:
     v: Float64[np.ndarray, "batch heads tokens features"] | None
 
 
+@runtime_checkable
 class Subject(Protocol):
     """An implementation of POMT, Top-K or EViT under check."""
 

@@ -22,10 +22,7 @@ def scores_and_bounds(case: Case, *, normalisation: str = "batch") -> tuple[Scor
     parts = [slice(None)] if normalisation == "batch" else [slice(b, b + 1) for b in range(case.shape.batch)]
     profile = rounding.normative(case.dtype)
     bounds = np.concatenate(
-        [
-            rounding.score_bound(sums[part], case.v[part].max(axis=1), prefix=prefix, profile=profile)
-            for part in parts
-        ]
+        [rounding.score_bound(sums[part], case.v[part].max(axis=1), prefix=prefix, profile=profile) for part in parts]
     )
     scores = oracle.score(case.attn, case.v, prefix=prefix, normalisation=normalisation)
     return scores, bounds
@@ -58,7 +55,13 @@ def readings(case: Case, outcome: Outcome, scores: Scores, *, appended: int = 1)
     """POMT-PRUNE-1, -2, -4: which patch tokens the output of every sample consists of."""
     require_shape(case, outcome, appended=appended)
     return [
-        read_rows(kept_rows(case, outcome, sample), case.patch_rows(sample), scores[sample], sample=sample)
+        read_rows(
+            kept_rows(case, outcome, sample),
+            case.patch_rows(sample),
+            scores[sample],
+            prefix=case.x[sample, : case.shape.prefix],
+            sample=sample,
+        )
         for sample in range(case.shape.batch)
     ]
 
@@ -107,9 +110,7 @@ def require_close(
         place = np.unravel_index(int(excess.argmax()), excess.shape)
         where = f"{what}[{', '.join(str(int(i)) for i in place)}]"
         allowed = np.broadcast_to(bound, got.shape)[place]
-        raise LawViolation(
-            clause, f"{where} is {got[place]:.9g}, expected {expected[place]:.9g} +- {allowed:.1e}"
-        )
+        raise LawViolation(clause, f"{where} is {got[place]:.9g}, expected {expected[place]:.9g} +- {allowed:.1e}")
 
 
 def separated(case: Case, scores: Scores, bounds: Scores) -> bool:

@@ -1,0 +1,86 @@
+"""What a person sees of a check: progress while it runs, then a table, and every failure with its smallest case."""
+
+import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final, TextIO
+
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress as Bar, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from pomt_ref.conformance.report import Report, Verdict
+from pomt_ref.conformance.runner import Progress
+from pomt_ref.testing import Law
+
+COLOURS: Final[dict[Verdict, str]] = {
+    "conforms": "green",
+    "wrong": "bold red",
+    "blocked": "red",
+    "not offered": "dim",
+    "not shown": "yellow",
+}
+"""How each verdict is printed on a terminal."""
+
+
+@contextmanager
+def show_progress(stream: TextIO) -> Iterator[Progress]:
+    """A bar a clause on a terminal; a line a clause where there is none."""
+    console = Console(file=stream)
+    if not console.is_terminal:
+        yield Progress(clause_ends=lambda row: print(f"{row.clause:14} {row.verdict}", file=stream, flush=True))
+        return
+    columns = (TextColumn("{task.description:14}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Bar(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("")
+
+        def begin(law: Law, cases: int) -> None:
+            bar.reset(task, description=law.clause, total=cases)
+
+        yield Progress(clause_begins=begin, case_ends=lambda: bar.advance(task))
+
+
+def show_report(report: Report, stream: TextIO) -> None:
+    """The table, the failures, and the verdict in one line at the end."""
+    console = Console(file=stream, highlight=False)
+    print(f"{report.subject} · {report.method} · {report.dtype} on {report.device}", file=stream)
+    console.print(_table(report))
+    for failure in report.failures:
+        print(f"\n{failure.message}\n  smallest case: {failure.case}\n  paste to see it again:\n", file=stream)
+        print(textwrap.indent(failure.snippet, "    "), file=stream)
+    print(f"\n{_verdict(report)}", file=stream)
+
+
+def _table(report: Report) -> Table:
+    """One line a clause."""
+    table = Table()
+    table.add_column("clause", no_wrap=True)
+    table.add_column("cases", justify="right")
+    table.add_column("verdict", no_wrap=True)
+    table.add_column("seconds", justify="right")
+    for row in report.rows:
+        table.add_row(row.clause, str(row.cases), f"[{COLOURS[row.verdict]}]{row.verdict}[/]", f"{row.seconds:.2f}")
+    return table
+
+
+def _verdict(report: Report) -> str:
+    """The answer, and what it rests on."""
+    count, seconds = sum(row.cases for row in report.rows), sum(row.seconds for row in report.rows)
+    basis = f"{count} cases, {seconds:.1f} s, seed {report.seed}, torch {report.versions['torch']}, CUDA: {_cuda()}"
+    silent = _names(report, ("not offered",))
+    aside = f"; not offered: {silent}" if silent else ""
+    if report.conforms:
+        return f"{report.subject} conforms to {len(report.rows)} clauses{aside} ({basis})"
+    broken = _names(report, ("wrong", "blocked", "not shown"))
+    return f"{report.subject} does not conform: {broken}{aside} ({basis})"
+
+
+def _names(report: Report, verdicts: tuple[Verdict, ...]) -> str:
+    """The clauses with one of these verdicts."""
+    return ", ".join(dict.fromkeys(row.clause for row in report.rows if row.verdict in verdicts))
+
+
+def _cuda() -> str:
+    """The accelerator, or the word that there is none."""
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else "not available"

@@ -1,0 +1,241 @@
+"""The mutants: plausible faults, one stage each; every law names those that it must reject."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import torch
+
+from pomt_ref.testing.mutants import step
+from pomt_ref.testing.mutants.step import ClassStep, PerPatch, Rows, Step, take, wide
+from pomt_ref.testing.rounding import Dtype
+from pomt_ref.testing.subject import Method
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One faulty implementation."""
+
+    name: str
+    function: Callable[..., Any]
+    method: Method = "pomt"
+    dtype: Dtype = "float32"
+    """The dtype in which the fault is one: some show in half precision only."""
+
+
+def _sums_with(reduce: Callable[[step.Attention], torch.Tensor]) -> Callable[[step.Attention, int], PerPatch]:
+    """Another reduction over heads."""
+    return lambda attn, prefix: reduce(wide(attn)[:, :, prefix:, prefix:]).sum(1)
+
+
+def _prefix_columns_in_maximum(total: PerPatch, attn: step.Attention, prefix: int) -> PerPatch:
+    """M over all keys, prefix keys included."""
+    every = torch.amax(wide(attn)[:, :, prefix:, :], 1).sum(1)
+    return total / every.amax()
+
+
+def _half_sorted(scores: PerPatch) -> step.Order:
+    """Sort the first half and the second half apart."""
+    middle = scores.shape[1] // 2
+    halves = (step.descending(scores[:, :middle]), step.descending(scores[:, middle:]) + middle)
+    return torch.cat(halves, 1)
+
+
+def _eight_bits(scores: PerPatch) -> step.Order:
+    """Indices that wrap past 127."""
+    order = step.descending(scores).to(torch.int8).long()
+    return order % scores.shape[1]
+
+
+def _one_short(order: step.Order, keep: int, prefix: int) -> tuple[step.Indices, step.Indices]:
+    """Keep one token less wherever any is kept."""
+    return step.cut(order, max(keep - 1, 0), prefix)
+
+
+def _best_twice(order: step.Order, keep: int, prefix: int) -> tuple[step.Indices, step.Indices]:
+    """The best token in the place of the last one too."""
+    kept, discarded = step.cut(order, keep, prefix)
+    last = kept[:, :1] if keep > 1 else kept[:, :0]
+    return torch.cat((kept[:, : keep - 1], last), 1) if keep > 1 else kept, discarded
+
+
+def _through_half(rows: Rows) -> Rows:
+    """Copies that pass through float16."""
+    return rows.half().to(rows.dtype)
+
+
+def _through_arithmetic(rows: Rows) -> Rows:
+    """Copies by adding zero: -0.0 becomes 0.0."""
+    return rows + 0.0
+
+
+def _mean_of(choose: Callable[..., Rows]) -> Callable[..., Rows]:
+    """The mean of other rows."""
+
+    def mean(x: Rows, kept: step.Indices, discarded: step.Indices, prefix: int) -> Rows:
+        return wide(choose(x, kept, discarded, prefix)).mean(1, keepdim=True).to(x.dtype)
+
+    return mean
+
+
+def _running_sum(x: Rows, _kept: step.Indices, discarded: step.Indices, _prefix: int) -> Rows:
+    """A sum that is stored in x's dtype after every row."""
+    rows = take(x, discarded)
+    total = torch.zeros_like(rows[:, :1])
+    for row in rows.split(1, dim=1):
+        total = total + row
+    return total / rows.shape[1]
+
+
+def _changed_in_place(x: Rows, attn: step.Attention, v: step.Values, *, prefix: int, keep: int) -> Rows:
+    """A right output, and an attention that is scaled in place on the way."""
+    output = Step()(x, attn, v, prefix=prefix, keep=keep)
+    attn.mul_(0.5)
+    return output
+
+
+def _one_prefix_token(x: Rows, attn: step.Attention, v: step.Values, *, prefix: int, keep: int) -> Rows:
+    """Erratum 1: the length that fits one prefix token."""
+    return Step()(x, attn, v, prefix=prefix, keep=min(max(keep + prefix - 1, 0), x.shape[1] - prefix - 1))
+
+
+def _fails_at_zero(x: Rows, attn: step.Attention, v: step.Values, *, prefix: int, keep: int) -> Rows:
+    """Refuse T = 0."""
+    if keep == 0:
+        raise ValueError("nothing to keep")
+    return Step()(x, attn, v, prefix=prefix, keep=keep)
+
+
+def _through_the_ranking(x: Rows, attn: step.Attention, v: step.Values, *, prefix: int, keep: int) -> Rows:
+    """A straight-through term that is zero forward and a gradient backward."""
+    soft = v.sum(dim=(1, 2, 3)).reshape(-1, 1, 1)
+    return Step()(x, attn, v, prefix=prefix, keep=keep) + (soft - soft.detach())
+
+
+def _stored_as(dtype: torch.dtype) -> Callable[[PerPatch, PerPatch], PerPatch]:
+    """Scores that are rounded to a narrow dtype."""
+    return lambda m, p: (m + p).to(dtype).to(m.dtype)
+
+
+FAULTS: Final[tuple[Mutant, ...]] = (
+    Mutant("mean over heads", Step(sums=_sums_with(lambda a: a.mean(1)))),
+    Mutant("sum over heads", Step(sums=_sums_with(lambda a: a.sum(1)))),
+    Mutant("first head alone", Step(sums=_sums_with(lambda a: a[:, 0]))),
+    Mutant("last head forgotten", Step(sums=_sums_with(lambda a: a[:, : max(1, a.shape[1] - 1)].amax(1)))),
+    Mutant(
+        "heads weighted",
+        Step(sums=_sums_with(lambda a: (a * torch.arange(1, a.shape[1] + 1).reshape(-1, 1, 1)).amax(1))),
+    ),
+    Mutant("sum over keys", Step(sums=lambda a, prefix: wide(a)[:, :, prefix:, prefix:].amax(1).sum(2))),
+    Mutant("prefix rows summed", Step(sums=lambda a, prefix: wide(a)[:, :, :, prefix:].amax(1).sum(1))),
+    Mutant("sum before maximum", Step(sums=lambda a, prefix: wide(a)[:, :, prefix:, prefix:].sum(2).amax(1))),
+    Mutant("maximum of each sample", Step(relative=lambda s, _a, _p: s / s.amax(1, keepdim=True))),
+    Mutant("first sample for all", Step(relative=lambda s, _a, _p: s / s[:1].amax())),
+    Mutant("no normalisation", Step(relative=lambda s, _a, _p: s)),
+    Mutant("divided by the mean", Step(relative=lambda s, _a, _p: s / s.mean())),
+    Mutant("prefix columns in the maximum", Step(relative=_prefix_columns_in_maximum)),
+    Mutant("absolute values", Step(value_sums=lambda v: wide(v).abs().amax(1).sum(2))),
+    Mutant("squares of values", Step(value_sums=lambda v: wide(v).square().amax(1).sum(2))),
+    Mutant("maximum from zero", Step(value_sums=lambda v: wide(v).clamp(min=0).amax(1).sum(2))),
+    Mutant("mean over heads of v", Step(value_sums=lambda v: wide(v).mean(1).sum(2))),
+    Mutant("softmax over patches", Step(share=lambda t, prefix: t[:, prefix:].softmax(1))),
+    Mutant("exponential bare", Step(share=lambda t, prefix: (t.exp() / t.exp().sum(1, keepdim=True))[:, prefix:])),
+    Mutant("attention alone", Step(combine=lambda m, _p: m)),
+    Mutant("magnitude alone", Step(combine=lambda _m, p: p)),
+    Mutant("product of scores", Step(combine=lambda m, p: m * p)),
+    Mutant("magnitude doubled", Step(combine=lambda m, p: m + 2 * p)),
+    Mutant("position added", Step(combine=lambda m, p: m + p - 0.5 * torch.arange(m.shape[1]) / m.shape[1])),
+    Mutant("scores in half precision", Step(combine=_stored_as(torch.float16))),
+    Mutant("scores in bfloat16", Step(combine=_stored_as(torch.bfloat16))),
+    Mutant("ascending", Step(order=lambda s: step.descending(-s))),
+    Mutant("input order", Step(order=lambda s: torch.arange(s.shape[1]).expand(s.shape))),
+    Mutant("first tokens win", Step(order=lambda s: step.descending(s.round(decimals=1)))),
+    Mutant("first half sorted only", Step(order=_half_sorted)),
+    Mutant("index in 8 bits", Step(order=_eight_bits)),
+    Mutant("one token too few", Step(cut=_one_short)),
+    Mutant("best token twice", Step(cut=_best_twice)),
+    Mutant("prefix offset forgotten", Step(cut=lambda order, keep, _prefix: (order[:, :keep], order[:, keep:]))),
+    Mutant("copies through arithmetic", Step(copy=_through_arithmetic)),
+    Mutant("copies through half precision", Step(copy=_through_half)),
+    Mutant("mean of all patches", Step(mean=_mean_of(lambda x, _k, _d, prefix: x[:, prefix:]))),
+    Mutant("mean of the kept", Step(mean=_mean_of(lambda x, k, d, _p: take(x, k if k.shape[1] else d)))),
+    Mutant(
+        "mean with the prefix", Step(mean=_mean_of(lambda x, _k, d, prefix: torch.cat((x[:, :prefix], take(x, d)), 1)))
+    ),
+    Mutant("class row added to the mean", Step(mean=lambda x, k, d, p: step.mean(x, k, d, p) + x[:, :1] / 64)),
+    Mutant("sum for mean", Step(mean=lambda x, _k, d, _p: wide(take(x, d)).sum(1, keepdim=True).to(x.dtype))),
+    Mutant("running sum in dtype", Step(mean=_running_sum), dtype="float16"),
+    Mutant("mean detached", Step(mean=lambda x, k, d, p: step.mean(x, k, d, p).detach())),
+    Mutant(
+        "gradient of the sum",
+        Step(
+            mean=lambda x, k, d, p: step.mean(x, k, d, p).detach() + (s := take(x, d).sum(1, keepdim=True)) - s.detach()
+        ),
+    ),
+    Mutant("gradient through the ranking", _through_the_ranking),
+    Mutant("no mean row", Step(assemble=lambda prefix, kept, _mean: torch.cat((prefix, kept), 1))),
+    Mutant("prefix pruned", Step(assemble=lambda _prefix, kept, mean: torch.cat((kept, mean), 1))),
+    Mutant("prefix scaled", Step(assemble=lambda prefix, kept, mean: torch.cat((prefix * 1.0000002, kept, mean), 1))),
+    Mutant("output in float32", Step(assemble=lambda *rows: torch.cat(rows, 1).float()), dtype="bfloat16"),
+    Mutant("length of one prefix token", _one_prefix_token),
+    Mutant("fails when nothing is kept", _fails_at_zero),
+    Mutant("input changed in place", _changed_in_place),
+    *(
+        mutant
+        for method, fused in (("topk", None), ("evit", step.fused))
+        for mutant in (
+            Mutant(
+                "maximum over heads of the class row",
+                ClassStep(lambda a, p: wide(a)[:, :, 0, p:].amax(1), fused=fused),
+                method,
+            ),
+            Mutant(
+                "last prefix row for class row",
+                ClassStep(lambda a, p: wide(a)[:, :, p - 1, p:].mean(1), fused=fused),
+                method,
+            ),
+            Mutant("ascending", ClassStep(order=lambda s: step.descending(-s), fused=fused), method),
+            Mutant(
+                "input order", ClassStep(order=lambda s: torch.arange(s.shape[1]).expand(s.shape), fused=fused), method
+            ),
+        )
+    ),
+    Mutant("fused row normalised", ClassStep(fused=lambda x, w: step.fused(x, w / w.sum(1, keepdim=True))), "evit"),
+    Mutant("mean row for fused row", ClassStep(fused=lambda x, _w: wide(x).mean(1, keepdim=True).to(x.dtype)), "evit"),
+)  # type: ignore[assignment] # the generator widens the method's literal
+"""Every mutant; names are unique within a method."""
+
+HONEST: Final[tuple[Mutant, ...]] = (
+    Mutant("as written", Step()),
+    Mutant("top-k as written", ClassStep(), "topk"),
+    Mutant("evit as written", ClassStep(fused=step.fused), "evit"),
+    Mutant("scores in float64", Step(sums=lambda a, prefix: a.double()[:, :, prefix:, prefix:].amax(1).sum(1))),
+    Mutant(
+        "queries summed backwards",
+        Step(sums=lambda a, prefix: wide(a)[:, :, prefix:, prefix:].amax(1).flip(1).cumsum(1)[:, -1]),
+    ),
+    Mutant("reciprocal multiplied", Step(relative=lambda s, _a, _p: s * (1 / s.amax()))),
+    Mutant("library softmax", Step(share=lambda t, prefix: t.softmax(1)[:, prefix:])),
+    Mutant(
+        "power of two",
+        Step(
+            share=lambda t, prefix: (
+                ((t - t.amax(1, keepdim=True)) * 1.4426950408889634)
+                .exp2()
+                .div(((t - t.amax(1, keepdim=True)) * 1.4426950408889634).exp2().sum(1, keepdim=True))[:, prefix:]
+            )
+        ),
+    ),
+    Mutant("unstable sort", Step(order=lambda s: s.argsort(dim=1, descending=True))),
+    Mutant("top-k selection", Step(order=lambda s: s.topk(s.shape[1], dim=1).indices)),
+    Mutant("ties reversed", Step(order=lambda s: s.shape[1] - 1 - step.descending(s.flip(1)))),
+    Mutant(
+        "mean by matrix product",
+        Step(
+            mean=lambda x, _k, d, _p: (
+                torch.full((1, d.shape[1]), 1.0 / d.shape[1], dtype=wide(x).dtype) @ wide(take(x, d))
+            ).to(x.dtype)
+        ),
+    ),
+)
+"""Correct variants that differ in rounding or in ties: every law must accept them in every dtype."""
