@@ -70,5 +70,5 @@ class TestPublicNames:
             getattr(pomt_ref, name)
 
     def test_error_classes_are_all_public(self) -> None:
-        own = [error for error in vars(errors).values() if isinstance(error, type) and error.__module__ == errors.__name__]
-        assert {name for name in pomt_ref.__all__ if name.endswith("Error")} == {error.__name__ for error in own}
+        classes = [value for value in vars(errors).values() if isinstance(value, type)]
+        assert {name for name in pomt_ref.__all__ if name.endswith("Error")} == {error.__name__ for error in classes}

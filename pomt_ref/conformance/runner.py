@@ -5,7 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import hypothesis
 import numpy as np
@@ -32,10 +32,8 @@ from pomt_ref.testing import (
 MAX_EXAMPLES: Final = 100
 """Cases a clause by default."""
 
-DTYPES: Final[dict[str, Dtype]] = {
-    str(dtype): name for name in ("float16", "bfloat16", "float32", "float64") for dtype in (name, getattr(torch, name))
-}  # type: ignore[assignment] # the names are the literals of Dtype
-"""The dtypes of POMT-PREC-1, by name and as torch prints them."""
+DTYPES: Final[tuple[Dtype, ...]] = get_args(Dtype)
+"""The dtypes of POMT-PREC-1, by name."""
 
 
 @dataclass
@@ -83,9 +81,7 @@ def check(
     True
     """
     held = _held(subject, method, device)
-    name = DTYPES.get(str(dtype))
-    if name is None:
-        raise SubjectError(held.name, "a dtype in float16, bfloat16, float32, float64", f"{dtype}")
+    name = _dtype_name(held.name, dtype)
     laws = _chosen(held.name, method, clauses)
     _require_device(held.name, device)
     examples = MAX_EXAMPLES if max_examples is None else max_examples
@@ -229,6 +225,14 @@ def _chosen(subject: str, method: Method, clauses: Iterable[str] | None) -> list
         if clause not in known:
             raise SubjectError(subject, f"a clause of {method}: {', '.join(known)}", clause)
     return [law for law in laws if law.clause in wanted]
+
+
+def _dtype_name(subject: str, dtype: torch.dtype | str) -> Dtype:
+    """The dtype by its name, without torch's prefix."""
+    for name in DTYPES:
+        if str(dtype) in {name, f"torch.{name}"}:
+            return name
+    raise SubjectError(subject, f"a dtype in {', '.join(DTYPES)}", f"{dtype}")
 
 
 def _require_device(subject: str, device: str) -> None:

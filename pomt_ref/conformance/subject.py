@@ -69,7 +69,7 @@ class TorchSubject:
         tokens = self._tokens(self._call(case, inputs, {}))
         if not tokens.requires_grad:
             return None
-        (tokens * torch.as_tensor(weights).to(tokens)).sum().backward()  # type: ignore[no-untyped-call] # torch's own
+        (tokens * torch.as_tensor(weights).to(tokens)).sum().backward()
         found = {name: None if tensor.grad is None else _to_numpy(tensor.grad) for name, tensor in inputs.items()}
         return Gradients(found["x"], found["attn"], found.get("v"))
 

@@ -91,13 +91,16 @@ def values(
 ) -> Float64[np.ndarray, "batch heads tokens features"]:
     """Gaussian values whose sums over features have about this standard deviation."""
     size = (shape.batch, shape.heads, shape.tokens, shape.features)
-    return random.normal(size=size) * spread / np.sqrt(shape.features)
+    sums: Float64[np.ndarray, "batch heads tokens features"] = random.normal(size=size)
+    sums *= spread / np.sqrt(shape.features)
+    return sums
 
 
 def even_values(random: np.random.Generator, shape: Shape) -> Float64[np.ndarray, "batch heads tokens features"]:
     """The same values for every token, so that the magnitude score tells no token from another."""
     one = random.normal(size=(shape.batch, shape.heads, 1, shape.features))
-    return np.repeat(one, shape.tokens, axis=2)
+    same: Float64[np.ndarray, "batch heads tokens features"] = np.repeat(one, shape.tokens, axis=2)
+    return same
 
 
 @family("ordinary")
@@ -205,7 +208,7 @@ def large_value_sums(random: np.random.Generator, shape: Shape) -> Tensors:
 
 @family("ties")
 def ties(random: np.random.Generator, shape: Shape) -> Tensors:
-    """Attention in halves and values in whole numbers: many scores are exactly equal, and any order of them conforms."""
+    """Attention in halves and values in whole numbers: many scores are equal, and any order of them conforms."""
     size = (shape.batch, shape.heads, shape.tokens)
     halves = [np.eye(shape.tokens)[random.integers(shape.prefix, shape.tokens, size=size)] for _ in range(2)]
     whole = random.integers(-1, 2, size=(*size, shape.features)).astype(np.float64)
@@ -224,8 +227,8 @@ def identical_tokens(random: np.random.Generator, shape: Shape) -> Tensors:
 def signed_zeros(random: np.random.Generator, shape: Shape) -> Tensors:
     """Zeros of both signs in x: a copy keeps the sign, arithmetic loses it."""
     x, attn, v = ordinary(random, shape)
-    x[random.random(size=x.shape) < 0.5] = -0.0
-    x[random.random(size=x.shape) < 0.2] = 0.0
+    signs = random.choice([-1, 0, 1], size=x.shape)
+    x[signs < 0], x[signs > 0] = -0.0, 0.0
     return x, attn, v
 
 

@@ -76,9 +76,11 @@ def representable(array: Float64[np.ndarray, "*axes"], dtype: Dtype) -> Float64[
     if dtype == "bfloat16":
         bits = np.ascontiguousarray(array, np.float32).view(np.uint32)
         rounded = bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))
-        nearest = (rounded & np.uint32(0xFFFF0000)).view(np.float32)
-        return nearest.astype(np.float64)
-    return array.astype(dtype).astype(np.float64)
+        stored = (rounded & np.uint32(0xFFFF0000)).view(np.float32)
+    else:
+        stored = array.astype(dtype)
+    nearest: Float64[np.ndarray, "*axes"] = stored.astype(np.float64)
+    return nearest
 
 
 def sum_bound(

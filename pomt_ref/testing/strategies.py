@@ -1,4 +1,4 @@
-"""Hypothesis strategies: a shape from short lists and one seed, so that a thousand cases are cheap and shrink to a line."""
+"""Hypothesis strategies: a shape from short lists and one seed, so that many cases are cheap and shrink to a line."""
 
 from typing import Final
 

@@ -3,7 +3,7 @@
 from typing import Final
 
 
-class LawViolation(AssertionError):
+class LawViolation(AssertionError):  # noqa: N818 -- a verdict on the implementation, not an error of the law
     """An implementation breaks a clause; the message says where, what was expected and what came."""
 
     def __init__(self, clause: str, message: str) -> None:

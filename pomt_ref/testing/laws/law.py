@@ -38,7 +38,7 @@ ORDER: Final = ("ATT", "MAG", "SCORE", "RANK", "PRUNE", "COUNT", "PREC", "META",
 """The chapters of the specification: reports follow its order."""
 
 
-def law(  # noqa: PLR0913 -- a law is declared by its six properties, all by keyword
+def law(
     clause: str,
     *,
     families: tuple[str, ...],

@@ -159,4 +159,5 @@ def _quotient_bound(quotient: Float64[np.ndarray, "*axes"], case: Case) -> Float
     """A weight over m: a reciprocal, a product and a store, the store in x's dtype."""
     stored, unit = rounding.FORMATS[case.dtype], rounding.normative(case.dtype).arithmetic.unit
     relative = (1 + unit) ** 2 * (1 + stored.unit) ** 2 - 1 + rounding.ORACLE
-    return np.abs(quotient) * relative + stored.tiny
+    bound: Float64[np.ndarray, "*axes"] = np.abs(quotient) * relative + stored.tiny
+    return bound

@@ -1,5 +1,7 @@
 """How a law reads an output: its shape, its rows, its order and its mean, each under the clause that says so."""
 
+from typing import Literal
+
 import numpy as np
 from jaxtyping import Float64
 
@@ -13,7 +15,7 @@ from pomt_ref.testing.violation import InapplicableError, LawViolation
 Scores = Float64[np.ndarray, "batch patches"]
 
 
-def scores_and_bounds(case: Case, *, normalisation: str = "batch") -> tuple[Scores, Scores]:
+def scores_and_bounds(case: Case, *, normalisation: Literal["batch", "sample"] = "batch") -> tuple[Scores, Scores]:
     """POMT-SCORE-1 by the oracle, and FLOAT-1: how far an implementation's scores may be from it."""
     if not case.defined:
         raise InapplicableError

@@ -105,7 +105,7 @@ def kept_rows_stand_in_descending_score(case: Case, subject: Subject) -> None:
     sizes="mixed",
 )
 def scores_are_wide_and_output_is_not(case: Case, subject: Subject) -> None:
-    """Scores are computed and stored in float32 or wider; float64 stays float64; the output has x's dtype and device."""
+    """Scores are in float32 or wider, in float64 for float64 inputs; the output has x's dtype and device."""
     outcome = subject.run(case)
     if outcome.dtype != case.dtype:
         raise LawViolation("POMT-PREC-1", f"output in {outcome.dtype}, expected {case.dtype}")

@@ -23,7 +23,7 @@ _KILLS = ("maximum over heads of the class row", "last prefix row for class row"
 
 @law("TOPK-1", families=_FAMILIES, kills=_KILLS, method="topk", sizes="mixed")
 def topk_keeps_what_the_class_row_attends_to(case: Case, subject: Subject) -> None:
-    """score = mean over heads of A[h, class row, patch keys]; the output is the prefix rows and the T best in rank order."""
+    """score = mean over heads of A[h, class row, patch keys]; the output is the prefix and the T best in rank order."""
     outcome = subject.run(case)
     require_shape(case, outcome, clause="TOPK-1", appended=0)
     require_order("TOPK-1", case, outcome, *class_scores_and_bounds(case), appended=0)
@@ -90,7 +90,7 @@ def _fused_bound(
     *,
     normalise: bool,
 ) -> Float64[np.ndarray, " channels"]:
-    """A score is a mean of H terms; its product with x, the sum, and with normalisation a sum of scores and a quotient."""
+    """A score is a mean of H terms; then its product with x, the sum, and normalised a sum of scores and a quotient."""
     profile, stored = rounding.normative(case.dtype), rounding.FORMATS[case.dtype]
     unit, tiny = profile.arithmetic.unit, profile.arithmetic.tiny
     score = (1 + (case.shape.heads - 1) * unit) * (1 + unit) ** 2

@@ -117,6 +117,24 @@ def _stored_as(dtype: torch.dtype) -> Callable[[PerPatch, PerPatch], PerPatch]:
     return lambda m, p: (m + p).to(dtype).to(m.dtype)
 
 
+def _class_faults(method: Method, fused: Callable[[Rows, PerPatch], Rows] | None) -> tuple[Mutant, ...]:
+    """The faults that Top-K and EViT can have in common."""
+    return (
+        Mutant(
+            "maximum over heads of the class row",
+            ClassStep(lambda a, prefix: wide(a)[:, :, 0, prefix:].amax(1), fused=fused),
+            method,
+        ),
+        Mutant(
+            "last prefix row for class row",
+            ClassStep(lambda a, prefix: wide(a)[:, :, prefix - 1, prefix:].mean(1), fused=fused),
+            method,
+        ),
+        Mutant("ascending", ClassStep(order=lambda s: step.descending(-s), fused=fused), method),
+        Mutant("input order", ClassStep(order=lambda s: torch.arange(s.shape[1]).expand(s.shape), fused=fused), method),
+    )
+
+
 FAULTS: Final[tuple[Mutant, ...]] = (
     Mutant("mean over heads", Step(sums=_sums_with(lambda a: a.mean(1)))),
     Mutant("sum over heads", Step(sums=_sums_with(lambda a: a.sum(1)))),
@@ -180,29 +198,11 @@ FAULTS: Final[tuple[Mutant, ...]] = (
     Mutant("length of one prefix token", _one_prefix_token),
     Mutant("fails when nothing is kept", _fails_at_zero),
     Mutant("input changed in place", _changed_in_place),
-    *(
-        mutant
-        for method, fused in (("topk", None), ("evit", step.fused))
-        for mutant in (
-            Mutant(
-                "maximum over heads of the class row",
-                ClassStep(lambda a, p: wide(a)[:, :, 0, p:].amax(1), fused=fused),
-                method,
-            ),
-            Mutant(
-                "last prefix row for class row",
-                ClassStep(lambda a, p: wide(a)[:, :, p - 1, p:].mean(1), fused=fused),
-                method,
-            ),
-            Mutant("ascending", ClassStep(order=lambda s: step.descending(-s), fused=fused), method),
-            Mutant(
-                "input order", ClassStep(order=lambda s: torch.arange(s.shape[1]).expand(s.shape), fused=fused), method
-            ),
-        )
-    ),
+    *_class_faults("topk", None),
+    *_class_faults("evit", step.fused),
     Mutant("fused row normalised", ClassStep(fused=lambda x, w: step.fused(x, w / w.sum(1, keepdim=True))), "evit"),
     Mutant("mean row for fused row", ClassStep(fused=lambda x, _w: wide(x).mean(1, keepdim=True).to(x.dtype)), "evit"),
-)  # type: ignore[assignment] # the generator widens the method's literal
+)
 """Every mutant; names are unique within a method."""
 
 HONEST: Final[tuple[Mutant, ...]] = (
