@@ -25,7 +25,7 @@ hypothesis.settings.register_profile(
     suppress_health_check=SLOW_IS_FINE,
 )
 hypothesis.settings.register_profile(
-    "nightly", deadline=None, max_examples=500, print_blob=True, suppress_health_check=SLOW_IS_FINE
+    "nightly", deadline=None, max_examples=100, print_blob=True, suppress_health_check=SLOW_IS_FINE
 )
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "dev"))
 

@@ -23,6 +23,9 @@ ARGUMENT_ROUNDINGS: Final = 3
 """κ: roundings of the exponential's argument: the subtraction, and a multiplication by log₂ e rounded twice."""
 
 
+Scores = Float64[np.ndarray, "batch patches"]
+
+
 @dataclass(frozen=True)
 class Format:
     """One floating-point format."""
@@ -73,13 +76,13 @@ def representable(array: Float64[np.ndarray, "*axes"], dtype: Dtype) -> Float64[
     """
     if dtype == "float64":
         return array
+    nearest: Float64[np.ndarray, "*axes"]
     if dtype == "bfloat16":
         bits = np.ascontiguousarray(array, np.float32).view(np.uint32)
         rounded = bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))
-        stored = (rounded & np.uint32(0xFFFF0000)).view(np.float32)
+        nearest = (rounded & np.uint32(0xFFFF0000)).view(np.float32).astype(np.float64)
     else:
-        stored = array.astype(dtype)
-    nearest: Float64[np.ndarray, "*axes"] = stored.astype(np.float64)
+        nearest = array.astype(np.dtype(dtype)).astype(np.float64)
     return nearest
 
 
@@ -127,9 +130,10 @@ def score_bound(
     relative, allowed = _attention_bound(sums, profile)
     share, share_allowed = _magnitude_bound(strongest_values, profile)
     score = relative + share[:, prefix:]
-    bound = (1 + storage.unit) * (allowed + share_allowed[:, prefix:]) + storage.unit * score + storage.tiny
-    # The oracle's own relative rounding is on p's exponent too, hence on the magnitude of t.
-    return bound + ORACLE * (score + 1)
+    parts = allowed + share_allowed[:, prefix:]
+    # The oracle rounds the exponent of p too, which _magnitude_bound allows for; one is a score's own size.
+    bound: Scores = (1 + storage.unit) * parts + storage.unit * score + storage.tiny + ORACLE * (score + 1)
+    return bound
 
 
 def mean_bound(

@@ -1,6 +1,7 @@
 """Hypothesis strategies: a shape from short lists and one seed, so that many cases are cheap and shrink to a line."""
 
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final
 
 from hypothesis import strategies as st
 
@@ -9,6 +10,9 @@ from pomt_ref.testing.cases import Case, Shape
 from pomt_ref.testing.families import FAMILIES
 from pomt_ref.testing.laws.law import Law, Sizes
 from pomt_ref.testing.rounding import Dtype
+
+Draw = Callable[..., Any]
+"""Hypothesis's ``DrawFn``, a protocol that run-time checkers of annotations cannot check."""
 
 PREFIXES: Final = (1, 0, 2, 3, 5)
 """No prefix; a class token; with a distillation token; with registers. The simplest for a report comes first."""
@@ -21,7 +25,7 @@ LARGE: Final = (33, 64, 65, 129, 196, 257, 300)
 
 
 @st.composite
-def shapes(draw: st.DrawFn, *, sizes: Sizes = "small", least_prefix: int = 0, max_patches: int = LARGE[-1]) -> Shape:
+def shapes(draw: Draw, *, sizes: Sizes = "small", least_prefix: int = 0, max_patches: int = LARGE[-1]) -> Shape:
     """Shapes of small cases, one in three of them large where asked; T is often an extreme one."""
     large = sizes == "mixed" and draw(st.integers(0, 2)) == 2  # noqa: PLR2004 -- the last of the three
     patches = min(draw(st.sampled_from(LARGE if large else SMALL)), max_patches)
@@ -39,7 +43,7 @@ def shapes(draw: st.DrawFn, *, sizes: Sizes = "small", least_prefix: int = 0, ma
 
 
 @st.composite
-def cases(draw: st.DrawFn, law: Law, *, dtype: Dtype, captured: Captured | None = None) -> Case:
+def cases(draw: Draw, law: Law, *, dtype: Dtype, captured: Captured | None = None) -> Case:
     """Cases that show the clause of a law: one of its families, a shape and a seed."""
     names = [*law.families, *([captured.name] if captured is not None and law.any_input else [])]
     name = draw(st.sampled_from(names))

@@ -17,18 +17,18 @@ Method = Literal["pomt", "topk", "evit"]
 class Outcome:
     """What an implementation answered, converted to float64 without loss."""
 
-    tokens: Float64[np.ndarray, "*axes"]
+    tokens: Float64[np.ndarray, "..."]
     dtype: str
     """The dtype that came, by torch's name."""
     same_device: bool = True
     """Whether the output is on the device of the input."""
     changed_inputs: tuple[str, ...] = ()
     """Names of the input tensors that the call modified in place."""
-    kept: Int64[np.ndarray, "*axes"] | None = None
+    kept: Int64[np.ndarray, "..."] | None = None
     """Rows of the input that were kept, where offered."""
-    discarded: Int64[np.ndarray, "*axes"] | None = None
+    discarded: Int64[np.ndarray, "..."] | None = None
     """Rows of the input that were discarded, where offered."""
-    stages: Mapping[str, Float64[np.ndarray, "*axes"]] = field(default_factory=dict)
+    stages: Mapping[str, Float64[np.ndarray, "..."]] = field(default_factory=dict)
     """Stages by their names in :class:`pomt_ref.Trace`, as far as offered: sums, attention, magnitude, scores, …"""
 
 

@@ -30,6 +30,10 @@ class Law:
     statement: str
     """The normative sentence, for reports."""
 
+    def __str__(self) -> str:
+        """Read as the clause, in identifiers of tests."""
+        return self.clause
+
 
 LAWS: Final[list[Law]] = []
 """Every law, as entered."""

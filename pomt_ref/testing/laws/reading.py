@@ -98,9 +98,9 @@ def mean(rows: Float64[np.ndarray, "rows channels"]) -> Float64[np.ndarray, " ch
 def require_close(
     clause: str,
     what: str,
-    got: Float64[np.ndarray, "*axes"],
-    expected: Float64[np.ndarray, "*axes"],
-    bound: Float64[np.ndarray, "*axes"],
+    got: Float64[np.ndarray, "..."],
+    expected: Float64[np.ndarray, "..."],
+    bound: Float64[np.ndarray, "..."],
 ) -> None:
     """Within the bound, everywhere; the worst place is told."""
     if got.shape != expected.shape:

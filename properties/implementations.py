@@ -1,0 +1,87 @@
+"""What the laws are run over: the reference in every dtype and on every device found, its siblings, and the oracle."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import torch
+from jaxtyping import Float64
+
+import pomt_ref
+from pomt_ref import oracle
+from pomt_ref.conformance import TorchSubject
+from pomt_ref.testing import Case, Dtype, Gradients, Law, Method, Outcome, Subject, laws_of
+
+DTYPES: Final[tuple[Dtype, ...]] = ("float16", "bfloat16", "float32", "float64")
+"""POMT-PREC-1."""
+
+DEVICES: Final = ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",)
+"""The devices of this machine."""
+
+FUNCTIONS: Final[Mapping[Method, Callable[..., Any]]] = {
+    "pomt": pomt_ref.trace,
+    "topk": pomt_ref.topk_prune,
+    "evit": pomt_ref.evit_prune,
+}
+"""The reference; ``trace`` is ``prune`` with every stage shown, so that each is held to its clause."""
+
+
+@dataclass(frozen=True)
+class OracleSubject:
+    """The oracle as an implementation: the laws must accept what they compare with."""
+
+    method: Method
+
+    def options(self) -> frozenset[str]:
+        """Nothing beyond prefix and keep."""
+        return frozenset()
+
+    def run(self, case: Case, **_options: str | int | bool) -> Outcome:
+        """Do the step in float64."""
+        prefix, keep = case.shape.prefix, case.shape.keep
+        if self.method == "topk":
+            step = oracle.topk_prune(case.x, case.attn, prefix=prefix, keep=keep)
+        elif self.method == "evit":
+            step = oracle.evit_prune(case.x, case.attn, prefix=prefix, keep=keep)
+        else:
+            step = oracle.prune(case.x, case.attn, case.v, prefix=prefix, keep=keep)
+        stages = {"scores": step.scores, "value_sums": oracle.value_sums(case.v)} if self.method == "pomt" else {}
+        return Outcome(step.tokens, "float64", kept=step.kept, discarded=step.discarded, stages=stages)
+
+    def gradients(self, case: Case, weights: Float64[np.ndarray, "batch output channels"]) -> Gradients | None:
+        """NumPy has none."""
+        del case, weights
+        return None
+
+
+@dataclass(frozen=True)
+class Implementation:
+    """A subject, and the dtype that it is given."""
+
+    name: str
+    subject: Subject
+    dtype: Dtype
+
+    def __str__(self) -> str:
+        """Read as the end of a test's identifier."""
+        return self.name
+
+
+def implementations(method: Method) -> list[Implementation]:
+    """Every implementation of a method that this project has."""
+    reference = [
+        Implementation(
+            f"reference-{dtype}-{device}",
+            TorchSubject(FUNCTIONS[method], f"pomt_ref:{FUNCTIONS[method].__name__}", method, device),
+            dtype,
+        )
+        for device in DEVICES
+        for dtype in DTYPES
+    ]
+    return [*reference, Implementation("oracle-float64", OracleSubject(method), "float64")]
+
+
+def laws_of_chapters(method: Method, *chapters: str) -> list[Law]:
+    """The laws whose clauses begin with one of these words."""
+    return [law for law in laws_of(method) if law.clause.startswith(chapters)]
