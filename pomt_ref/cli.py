@@ -40,7 +40,7 @@ def build_parser() -> argparse.ArgumentParser:
     command.add_argument("--dtype", choices=dtypes, default="float32", help="dtype of the inputs (default: float32)")
     command.add_argument("--device", default="cpu", metavar="DEVICE", help="device of the inputs (default: cpu)")
     command.add_argument(
-        "--max-examples", type=_positive, default=100, metavar="N", help="cases a clause (default: 100)"
+        "--max-examples", type=_positive, default=200, metavar="N", help="cases a clause (default: 200)"
     )
     command.add_argument(
         "--clause", action="append", metavar="CLAUSE", help="check this clause only; may be given again"

@@ -27,10 +27,14 @@ from pomt_ref.testing import (
     NotOfferedError,
     cases,
     laws_of,
+    long_cases,
 )
 
-MAX_EXAMPLES: Final = 100
+MAX_EXAMPLES: Final = 200
 """Cases a clause by default."""
+
+LONG_FROM: Final = 100
+"""Checks of at least this many cases a clause also hold the two long sequences of :data:`strategies.LONG`."""
 
 DTYPES: Final[tuple[Dtype, ...]] = get_args(Dtype)
 """The dtypes of POMT-PREC-1, by name."""
@@ -64,7 +68,7 @@ def check(
         dtype: of the tensors that it is given: float16, bfloat16, float32 or float64.
         device: where they are.
         method: ``"pomt"``, or ``"topk"`` or ``"evit"``, which are called without v.
-        max_examples: cases a clause; 100 by default.
+        max_examples: cases a clause; 200 by default.
         clauses: which clauses; all of the method by default.
         seed: the same seed draws the same cases.
         captured: tensors of a real model, drawn from beside the generated ones.
@@ -131,6 +135,8 @@ def run_law(
     verdict: Verdict = "conforms"
     try:
         holds()
+        for case in long_cases(law, dtype=dtype, seed=seed) if examples >= LONG_FROM else ():
+            tally.judge(law, case, subject)
     except (LawViolation, SubjectFailedError):
         verdict = "wrong"
     except hypothesis.errors.Flaky:

@@ -8,7 +8,7 @@ from pomt_ref.testing.cases import Case, Shape
 from pomt_ref.testing.families import FAMILIES, Family
 from pomt_ref.testing.laws import LAWS, Law, laws_of
 from pomt_ref.testing.rounding import Dtype
-from pomt_ref.testing.strategies import cases, shapes
+from pomt_ref.testing.strategies import cases, long_cases, shapes
 from pomt_ref.testing.subject import Gradients, Method, Outcome, Subject
 from pomt_ref.testing.violation import InapplicableError, LawViolation, NotOfferedError
 
@@ -32,6 +32,7 @@ __all__ = [
     "cases",
     "laws_of",
     "load_captured",
+    "long_cases",
     "shapes",
 ]
 

@@ -154,10 +154,10 @@ def attention_to_the_prefix(random: np.random.Generator, shape: Shape) -> Tensor
 
 @family("faint attention", prefix=1)
 def faint_attention(random: np.random.Generator, shape: Shape) -> Tensors:
-    """Nearly all attention goes to the prefix; what is left for the patches, about 2⁻¹², is all that ranks them."""
-    raw = logits(random, shape)
-    raw[..., : shape.prefix] += 8.0
-    return gaussian_tokens(random, shape), softmax(raw), even_values(random, shape)
+    """Nearly all attention goes to the prefix; what is left, 2⁻¹² or 2⁻²⁰, counts as much as any: M divides it out."""
+    raw = logits(random, shape) * min(0.3, 1.0 / shape.patches)
+    raw[..., : shape.prefix] += random.choice([8.0, 14.0])
+    return gaussian_tokens(random, shape), softmax(raw), values(random, shape)
 
 
 @family("one-hot attention")

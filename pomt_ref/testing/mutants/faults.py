@@ -78,6 +78,13 @@ def _mean_of(choose: Callable[..., Rows]) -> Callable[..., Rows]:
     return mean
 
 
+def _weighted_mean(x: Rows, _kept: step.Indices, discarded: step.Indices, _prefix: int) -> Rows:
+    """A better token weighs more."""
+    rows = wide(take(x, discarded))
+    weights = torch.linspace(2.0, 1.0, rows.shape[1]).to(rows).reshape(1, -1, 1)
+    return ((weights * rows).sum(1, keepdim=True) / weights.sum()).to(x.dtype)
+
+
 def _running_sum(x: Rows, _kept: step.Indices, discarded: step.Indices, _prefix: int) -> Rows:
     """A sum that is stored in x's dtype after every row."""
     rows = take(x, discarded)
@@ -144,6 +151,9 @@ FAULTS: Final[tuple[Mutant, ...]] = (
         "heads weighted",
         Step(sums=_sums_with(lambda a: (a * torch.arange(1, a.shape[1] + 1).reshape(-1, 1, 1)).amax(1))),
     ),
+    Mutant("eight heads at most", Step(sums=_sums_with(lambda a: a[:, :8].amax(1)))),
+    Mutant("maximum over queries", Step(sums=lambda a, prefix: wide(a)[:, :, prefix:, prefix:].amax((1, 2)))),
+    Mutant("own token left out", Step(sums=_sums_with(lambda a: a.amax(1) * (1 - torch.eye(a.shape[2]).to(a))))),
     Mutant("sum over keys", Step(sums=lambda a, prefix: wide(a)[:, :, prefix:, prefix:].amax(1).sum(2))),
     Mutant("prefix rows summed", Step(sums=lambda a, prefix: wide(a)[:, :, :, prefix:].amax(1).sum(1))),
     Mutant("sum before maximum", Step(sums=lambda a, prefix: wide(a)[:, :, prefix:, prefix:].sum(2).amax(1))),
@@ -152,21 +162,26 @@ FAULTS: Final[tuple[Mutant, ...]] = (
     Mutant("no normalisation", Step(relative=lambda s, _a, _p: s)),
     Mutant("divided by the mean", Step(relative=lambda s, _a, _p: s / s.mean())),
     Mutant("prefix columns in the maximum", Step(relative=_prefix_columns_in_maximum)),
+    Mutant("small number added to the divisor", Step(relative=lambda s, _a, _p: s / (s.amax() + 1e-6))),
     Mutant("absolute values", Step(value_sums=lambda v: wide(v).abs().amax(1).sum(2))),
     Mutant("squares of values", Step(value_sums=lambda v: wide(v).square().amax(1).sum(2))),
     Mutant("maximum from zero", Step(value_sums=lambda v: wide(v).clamp(min=0).amax(1).sum(2))),
     Mutant("mean over heads of v", Step(value_sums=lambda v: wide(v).mean(1).sum(2))),
+    Mutant("sum before maximum of v", Step(value_sums=lambda v: wide(v).sum(3).amax(1))),
+    Mutant("largest feature alone", Step(value_sums=lambda v: wide(v).amax((1, 3)))),
     Mutant("softmax over patches", Step(share=lambda t, prefix: t[:, prefix:].softmax(1))),
     Mutant("exponential bare", Step(share=lambda t, prefix: (t.exp() / t.exp().sum(1, keepdim=True))[:, prefix:])),
     Mutant("attention alone", Step(combine=lambda m, _p: m)),
     Mutant("magnitude alone", Step(combine=lambda _m, p: p)),
     Mutant("product of scores", Step(combine=lambda m, p: m * p)),
     Mutant("magnitude doubled", Step(combine=lambda m, p: m + 2 * p)),
+    Mutant("score clipped at one", Step(combine=lambda m, p: (m + p).clamp(max=1))),
     Mutant("position added", Step(combine=lambda m, p: m + p - 0.5 * torch.arange(m.shape[1]) / m.shape[1])),
     Mutant("scores in half precision", Step(combine=_stored_as(torch.float16))),
     Mutant("scores in bfloat16", Step(combine=_stored_as(torch.bfloat16))),
     Mutant("ascending", Step(order=lambda s: step.descending(-s))),
     Mutant("input order", Step(order=lambda s: torch.arange(s.shape[1]).expand(s.shape))),
+    Mutant("kept in input order", Step(cut=lambda o, keep, p: (o[:, :keep].sort(1).values + p, o[:, keep:] + p))),
     Mutant("first tokens win", Step(order=lambda s: step.descending(s.round(decimals=1)))),
     Mutant("first half sorted only", Step(order=_half_sorted)),
     Mutant("index in 8 bits", Step(order=_eight_bits)),
@@ -179,6 +194,10 @@ FAULTS: Final[tuple[Mutant, ...]] = (
     Mutant("mean of the kept", Step(mean=_mean_of(lambda x, k, d, _p: take(x, k if k.shape[1] else d)))),
     Mutant(
         "mean with the prefix", Step(mean=_mean_of(lambda x, _k, d, prefix: torch.cat((x[:, :prefix], take(x, d)), 1)))
+    ),
+    Mutant("mean weighted by rank", Step(mean=_weighted_mean)),
+    Mutant(
+        "mean of one row too few", Step(mean=_mean_of(lambda x, _k, d, _p: take(x, d[:, : max(1, d.shape[1] - 1)])))
     ),
     Mutant("class row added to the mean", Step(mean=lambda x, k, d, p: step.mean(x, k, d, p) + x[:, :1] / 64)),
     Mutant("sum for mean", Step(mean=lambda x, _k, d, _p: wide(take(x, d)).sum(1, keepdim=True).to(x.dtype))),
