@@ -3,8 +3,11 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Real
+from operator import index
+from typing import SupportsIndex
 
-from pomt_ref.errors import CountError, OptionError, ShapeError, ValuesError
+from pomt_ref.errors import CountError, KindError, OptionError, ShapeError, ValuesError
 
 
 @dataclass(frozen=True)
@@ -72,15 +75,32 @@ def choose_remove(
     >>> choose_remove([49, 99, 197], [1.0, 1.5, 4.0], [0.5, 0.75, 0.8]).remove
     98
     """
+    tokens = [_count("tokens", count) for count in tokens]
+    latency, accuracy = _measured("latency", latency), _measured("accuracy", accuracy)
     _check_curves(tokens, latency, accuracy)
-    if not 0 <= alpha <= 1:
-        raise OptionError("choose_remove", "CHOOSE-1", "0 <= alpha <= 1", f"alpha={alpha}")
-    total = max(tokens) if total is None else total
+    if not isinstance(alpha, Real) or not 0 <= alpha <= 1:
+        raise OptionError("choose_remove", "CHOOSE-1", "0 <= alpha <= 1", f"alpha={alpha!r}")
+    total = max(tokens) if total is None else _count("total", total)
     if total < max(tokens):
         raise CountError("choose_remove", "CHOOSE-1", f"total >= {max(tokens)}", f"total={total}")
     worth = utility(latency, accuracy, alpha=alpha)
     _, chosen = max(zip(worth, tokens, strict=True))
     return Choice(remove=total - chosen, tokens=chosen, utility=worth)
+
+
+def _count(name: str, count: object) -> int:
+    """A token count as an int; a bool or a float is none."""
+    if isinstance(count, bool) or not isinstance(count, SupportsIndex):
+        raise KindError("choose_remove", "CHOOSE-1", f"{name} of integers", f"{count!r}")
+    return index(count)
+
+
+def _measured(name: str, curve: Sequence[float]) -> list[float]:
+    """A curve as floats, whatever sequence it comes in."""
+    try:
+        return [float(value) for value in curve]
+    except (TypeError, ValueError) as error:
+        raise KindError("choose_remove", "CHOOSE-1", f"{name}, a sequence of numbers", f"{curve!r}") from error
 
 
 def _check_curves(tokens: Sequence[int], latency: Sequence[float], accuracy: Sequence[float]) -> None:

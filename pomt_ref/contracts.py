@@ -5,6 +5,7 @@ costs a pass over the tensor and, on an accelerator, one synchronisation.
 """
 
 from numbers import Integral
+from operator import index
 from typing import Final, get_args
 
 import torch
@@ -102,7 +103,7 @@ def keep_count(function: str, keep: int, *, tokens: int, prefix: int, clause: st
     if check == "none":
         return
     _integer(function, clause, "keep", keep)
-    most = tokens - prefix - 1
+    most = tokens - plain(prefix) - 1
     if not 0 <= keep <= most:
         raise CountError(function, clause, f"0 <= keep <= {most}", f"keep={keep} (tokens={tokens}, prefix={prefix})")
 
@@ -112,7 +113,7 @@ def remove_count(function: str, remove: int, *, tokens: int, prefix: int, append
     if check == "none":
         return
     _integer(function, "POMT-COUNT-1", "remove", remove)
-    most = tokens - prefix - appended
+    most = tokens - plain(prefix) - appended
     if not 1 <= remove <= most:
         got = f"remove={remove} (tokens={tokens}, prefix={prefix})"
         expected = f"1 <= remove <= {most}" if most else f"at least {appended + 1} patch tokens to remove any"
@@ -128,6 +129,16 @@ def class_row(function: str, class_index: int, *, prefix: int, check: Check) -> 
     _integer(function, "SIB-1", "class_index", class_index)
     if not 0 <= class_index < prefix:
         raise CountError(function, "SIB-1", f"0 <= class_index <= {prefix - 1}", f"class_index={class_index}")
+
+
+def plain(count: int) -> int:
+    """A NumPy integer as the int that it stands for, so that sums do not overflow; a symbolic one stays symbolic.
+
+    >>> import numpy
+    >>> plain(numpy.int8(100)) + 100
+    200
+    """
+    return count if isinstance(count, (int, torch.SymInt)) else index(count)
 
 
 def finite(function: str, clause: str, *, check: Check, **named: Tensor) -> None:

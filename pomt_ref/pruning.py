@@ -51,10 +51,11 @@ def planned_keep(
     contracts.one_of(function, keep=keep, remove=remove)
     if remove is not None:
         contracts.remove_count(function, remove, tokens=tokens, prefix=prefix, appended=appended, check=check)
+        prefix, remove = contracts.plain(prefix), contracts.plain(remove)
         return counting.kept_count(tokens, prefix=prefix, remove=remove, appended=appended)
     assert keep is not None  # noqa: S101 -- tells the type checker what one_of has just enforced
     contracts.keep_count(function, keep, tokens=tokens, prefix=prefix, clause=clause, check=check)
-    return keep
+    return contracts.plain(keep)
 
 
 def prune(
@@ -80,8 +81,8 @@ def prune(
         keep: number T of patch tokens kept, 0 <= T <= N - P - 1.
         remove: number R that the sequence shrinks by, 1 <= R <= N - P - 1; exactly one of ``keep`` and ``remove``.
         normalisation: over what the largest attention sum is taken, see :func:`pomt_ref.attention_score`.
-        check: ``"values"`` checks shapes and values, ``"shapes"`` shapes alone, ``"none"`` nothing: then T = N - P
-            or a negative T is the caller's fault, and the step compiles and exports without a guard.
+        check: ``"values"`` checks shapes and values, ``"shapes"`` shapes alone, ``"none"`` nothing: for compiled and
+            exported code; T = N - P or a negative T is then the caller's fault.
 
     Returns:
         tokens (batch, P + T + 1, channels) in x's dtype and on x's device, kept and discarded rows of x, scores.

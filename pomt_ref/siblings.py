@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from pomt_ref import contracts
+from pomt_ref.errors import OptionError
 from pomt_ref.pruning import gather, planned_keep
 from pomt_ref.ranking import rank
 from pomt_ref.types import Check, Pruned, score_dtype
@@ -137,6 +138,8 @@ def evit_prune(
     >>> evit_prune(torch.tensor([[[9.0], [8.0], [2.0]]]), attn, keep=1).tokens.flatten()
     tensor([9., 2., 1.])
     """
+    if not isinstance(normalise, bool):
+        raise OptionError("evit_prune", "EVIT-1", "normalise, a bool", f"normalise={normalise!r}")
     keep, scores, order = _class_order("evit_prune", x, attn, prefix, keep, remove, class_index, check)
     kept, discarded = order[:, :keep], order[:, keep:]
     weights = scores.gather(1, discarded - prefix)

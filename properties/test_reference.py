@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import pomt_ref
-from pomt_ref import counting, oracle
+from pomt_ref import oracle
 from pomt_ref.testing import FAMILIES, Case, Dtype, Shape, shapes
 
 from .implementations import DEVICES, DTYPES
@@ -51,7 +51,7 @@ class TestModes:
     def test_prune_takes_keep_or_remove(self, device: str, dtype: Dtype, shape: Shape, seed: int) -> None:
         """T and the R that stands for it give the same step, and an output that is R shorter."""
         inputs = tensors(FAMILIES["ordinary"].build(shape, seed=seed, dtype=dtype), device)
-        remove = counting.removed_count(shape.tokens, prefix=shape.prefix, keep=shape.keep)
+        remove = shape.discarded - 1
         by_keep = pomt_ref.prune(*inputs, prefix=shape.prefix, keep=shape.keep)
         assert by_keep.tokens.shape[1] == shape.tokens - remove
         if remove == 0:
@@ -60,20 +60,6 @@ class TestModes:
         else:
             by_remove = pomt_ref.prune(*inputs, prefix=shape.prefix, remove=remove)
             assert torch.equal(by_keep.tokens, by_remove.tokens)
-
-
-class TestCounts:
-    """POMT-COUNT-1: T = N - P - R - 1, and the output has N - R rows."""
-
-    @given(prefix=st.integers(0, 9), keep=st.integers(0, 9999), discarded=st.integers(2, 9999))
-    def test_counting_closes(self, prefix: int, keep: int, discarded: int) -> None:
-        """From T to R and back, with every length on the way; two discarded make one removed."""
-        tokens = prefix + keep + discarded
-        remove = counting.removed_count(tokens, prefix=prefix, keep=keep)
-        assert remove == discarded - 1
-        assert counting.kept_count(tokens, prefix=prefix, remove=remove) == keep
-        assert counting.discarded_count(tokens, prefix=prefix, keep=keep) == remove + 1
-        assert counting.output_length(prefix=prefix, keep=keep) == tokens - remove
 
 
 class TestChoice:

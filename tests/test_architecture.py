@@ -30,7 +30,7 @@ MAY_IMPORT: Mapping[str, frozenset[str]] = {
     "oracle": frozenset(),
     "testing": frozenset({"oracle", "errors", "types"}),
     "conformance": frozenset({"testing", "oracle"}),
-    "cli": frozenset({"conformance", "choosing"}),
+    "cli": frozenset({"conformance", "choosing", "__init__"}),
     "__main__": frozenset({"cli"}),
     "properties": frozenset({"testing", "oracle", "conformance", "__init__"}),
 }

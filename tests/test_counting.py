@@ -1,6 +1,8 @@
 """POMT-COUNT-1 in integers: what goes in, what stays, what comes out."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pomt_ref.counting import discarded_count, kept_count, output_length, removed_count
 
@@ -34,3 +36,12 @@ class TestCounting:
         assert kept_count(10, prefix=1, remove=2) == 6
         assert removed_count(10, prefix=1, keep=6) == 2
         assert output_length(prefix=1, keep=6) == 8
+
+    @given(prefix=st.integers(0, 9), keep=st.integers(0, 9999), discarded=st.integers(2, 9999))
+    def test_counting_closes(self, prefix: int, keep: int, discarded: int) -> None:
+        tokens = prefix + keep + discarded
+        remove = removed_count(tokens, prefix=prefix, keep=keep)
+        assert remove == discarded - 1, "R + 1 tokens go and one mean row comes"
+        assert kept_count(tokens, prefix=prefix, remove=remove) == keep
+        assert discarded_count(tokens, prefix=prefix, keep=keep) == discarded
+        assert output_length(prefix=prefix, keep=keep) == tokens - remove

@@ -144,7 +144,7 @@ class TestLayout:
     def test_pruned_says_what_each_part_is(self) -> None:
         pruned = prune(X, ATTN, V, keep=1)
         assert isinstance(pruned, Pruned)
-        leaves = torch.utils._pytree.tree_leaves(pruned)  # noqa: SLF001 - what export and vmap see of a dataclass
+        leaves = torch.utils._pytree.tree_leaves(pruned)  # noqa: SLF001 - what export and vmap see
         assert [tuple(leaf.shape) for leaf in leaves] == [(1, 3, 2), (1, 1), (1, 2), (1, 3)]
 
 

@@ -103,6 +103,11 @@ class TestTrace:
         assert torch.equal(stages.mean, stages.tokens[:, -1:])
         assert torch.equal(torch.cat([stages.kept, stages.discarded], dim=1), stages.order)
 
+    def test_trace_is_a_tree_of_tensors(self) -> None:
+        """What export and vmap see of a dataclass: its fields."""
+        leaves = torch.utils._pytree.tree_leaves(trace(X, ATTN, V, keep=1))  # noqa: SLF001 - torch has no public name
+        assert len(leaves) == len(fields(Trace))
+
     def test_trace_takes_the_number_to_remove(self) -> None:
         assert trace(X, ATTN, V, remove=1).kept.tolist() == [[2]]
 
@@ -132,6 +137,12 @@ class TestGap:
         scores, order = torch.tensor([[0.5, 2.0], [1.75, 1.5]]), torch.tensor([[1, 0], [0, 1]])
         assert gap_at_cut(scores, order, keep=1).tolist() == [1.5, 0.25]
         assert gap_at_cut(scores, order, keep=0).tolist() == [float("inf"), float("inf")]
+
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+    @pytest.mark.parametrize("keep", [0, 1])
+    def test_gap_has_the_dtype_of_the_scores(self, keep: int, dtype: torch.dtype) -> None:
+        scores = torch.tensor([[0.5, 2.0]], dtype=dtype)
+        assert gap_at_cut(scores, torch.tensor([[1, 0]]), keep=keep).dtype == dtype
 
     def test_gap_of_a_trace_refers_to_patches(self) -> None:
         assert trace(X, ATTN, V, keep=2).gap.tolist() == [0.5]

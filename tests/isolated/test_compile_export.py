@@ -175,6 +175,17 @@ class TestExport:
         assert not signature.user_inputs_to_mutate
         assert not signature.buffers_to_mutate
 
+    def test_counts_may_follow_the_length(self) -> None:
+        """All patches but four are kept: while this is exported, keep is no int but a symbol."""
+
+        class AllButFour(torch.nn.Module):
+            def forward(self, x: Tensor, attn: Tensor, v: Tensor) -> Pruned:
+                return prune(x, attn, v, keep=x.shape[1] - 5, check="shapes")
+
+        program = exported(AllButFour(), layer(*SIZES[0]), fewest=7, strict=False)
+        for sizes in SIZES:
+            assert_same_bits(program.module()(*layer(*sizes)), AllButFour()(*layer(*sizes)))
+
     def test_siblings_export_for_all_sizes(self) -> None:
         program = exported(Siblings(), layer(*SIZES[0])[:2], fewest=7, strict=True)
         again = program.module()

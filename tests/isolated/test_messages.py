@@ -36,8 +36,10 @@ ATTN: Final = torch.full((1, 2, 4, 4), 0.25)
 """Two heads that attend to every token alike."""
 V: Final = torch.zeros(1, 2, 4, 2)
 """Two heads, two features."""
-BLIND: Final = torch.tensor([1.0, 0.0, 0.0, 0.0]).expand(1, 2, 4, 4)
-"""All attention goes to the prefix token: nothing flows between patches."""
+SELFLESS: Final = torch.tensor([1.0, 0.0, 0.0, 0.0]).expand(1, 2, 4, 4)
+"""All attention goes to the prefix token."""
+BLIND: Final = torch.cat([ATTN[:, :, :1], SELFLESS[:, :, 1:]], dim=2)
+"""The prefix token looks around, but nothing flows between patches."""
 
 
 def altered(tensor: torch.Tensor, place: tuple[int, ...], value: float) -> torch.Tensor:
@@ -556,9 +558,15 @@ REFUSALS: Final = [
     ),
     Refusal(
         ("evit_prune",),
-        {"attn": BLIND, "normalise": True},
+        {"attn": SELFLESS, "normalise": True},
         ValuesError,
         "expected finite fused (EVIT-1), got fused[0, 0, 0] = nan",
+    ),
+    Refusal(
+        ("evit_prune",),
+        {"normalise": "no"},
+        OptionError,
+        "expected normalise, a bool (EVIT-1), got normalise='no'",
     ),
     # ---- choosing -----------------------------------------------------------------------------------------------
     Refusal(
@@ -613,12 +621,29 @@ REFUSALS: Final = [
         ("choose_remove",),
         {"accuracy": [0, 0, 0]},
         ValuesError,
-        "expected finite accuracies, none negative, one above zero (CHOOSE-1), got accuracy=[0, 0, 0]",
+        "expected finite accuracies, none negative, one above zero (CHOOSE-1), got accuracy=[0.0, 0.0, 0.0]",
     ),
     Refusal(("choose_remove",), {"alpha": 1.5}, OptionError, "expected 0 <= alpha <= 1 (CHOOSE-1), got alpha=1.5"),
     Refusal(("choose_remove",), {"alpha": -0.1}, OptionError, "expected 0 <= alpha <= 1 (CHOOSE-1), got alpha=-0.1"),
     Refusal(("choose_remove",), {"alpha": NAN}, OptionError, "expected 0 <= alpha <= 1 (CHOOSE-1), got alpha=nan"),
+    Refusal(("choose_remove",), {"alpha": "x"}, OptionError, "expected 0 <= alpha <= 1 (CHOOSE-1), got alpha='x'"),
     Refusal(("choose_remove",), {"total": 196}, CountError, "expected total >= 197 (CHOOSE-1), got total=196"),
+    Refusal(("choose_remove",), {"total": 197.5}, KindError, "expected total of integers (CHOOSE-1), got 197.5"),
+    Refusal(
+        ("choose_remove",), {"tokens": [49, True, 197]}, KindError, "expected tokens of integers (CHOOSE-1), got True"
+    ),
+    Refusal(
+        ("choose_remove",),
+        {"latency": None},
+        KindError,
+        "expected latency, a sequence of numbers (CHOOSE-1), got None",
+    ),
+    Refusal(
+        ("choose_remove",),
+        {"accuracy": ["good", "bad", "good"]},
+        KindError,
+        "expected accuracy, a sequence of numbers (CHOOSE-1), got ['good', 'bad', 'good']",
+    ),
 ]
 
 EACH: Final = [replace(row, functions=(function,)) for row in REFUSALS for function in row.functions]
@@ -681,6 +706,24 @@ class TestMessages:
         """Options, then x, attn, v, then how they agree, then the counts; shape before values in each."""
         error = Refusal(("prune",), changes, PomtError, "").provoke()
         assert error.expected.startswith(first)
+
+    @pytest.mark.parametrize(
+        ("dtype", "tokens", "slack"),
+        [
+            (torch.float16, 4, "3.9e-03"),
+            (torch.float16, 1024, "4.1e-03"),  # 2^-8 + 1024 (2^-23 + 2^-24): entries below the smallest normal count
+            (torch.bfloat16, 4, "3.1e-02"),
+            (torch.float32, 4, "9.5e-07"),
+            (torch.float32, 1024, "1.2e-04"),
+            (torch.float64, 4, "9.5e-07"),  # that of float32: attention in float64 is often converted
+        ],
+        ids=str,
+    )
+    def test_refusal_says_how_far_a_row_may_be_off(self, dtype: torch.dtype, tokens: int, slack: str) -> None:
+        attn = torch.full((1, 1, tokens, tokens), 1.5 / tokens, dtype=dtype)
+        with pytest.raises(ValuesError) as caught:
+            pomt_ref.attention_score(attn)
+        assert caught.value.expected == f"rows of attn that sum to 1 +- {slack}"
 
     @pytest.mark.parametrize(
         ("prefix", "keep", "remove", "expected"), [(1, 139, None, 139), (1, None, 56, 139), (0, None, 1, 195)]
