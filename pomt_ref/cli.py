@@ -1,9 +1,11 @@
 """``pomt-ref``: the command line. Nothing heavy is imported before the arguments are understood."""
 
 import argparse
+import io
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -55,21 +57,25 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; the return value is the exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal without Unicode still gets its report
     parsed = build_parser().parse_args(arguments)
-    # A subject is looked for where the command is given, as `python -m` does.
-    sys.path.insert(0, os.getcwd())  # noqa: PTH109 -- sys.path holds strings
     from pomt_ref.errors import PomtError  # noqa: PLC0415 -- late, see the module
 
     try:
         return _check(parsed)
     except PomtError as error:
         print(f"pomt-ref {error}", file=sys.stderr)
-        return COULD_NOT_RUN
+    except KeyboardInterrupt:
+        print("pomt-ref check: interrupted", file=sys.stderr)
+    return COULD_NOT_RUN
 
 
 def _check(parsed: argparse.Namespace) -> int:
     """Run the check with progress on standard error, then print table and failures on standard output."""
     import torch  # noqa: PLC0415 -- late: two seconds
+    from rich.console import Console  # noqa: PLC0415 -- late, see the module
 
     from pomt_ref.conformance import check  # noqa: PLC0415 -- late: torch
     from pomt_ref.conformance.display import show_progress, show_report  # noqa: PLC0415 -- late: rich
@@ -80,7 +86,9 @@ def _check(parsed: argparse.Namespace) -> int:
     captured = load_captured(parsed.cases) if parsed.cases else None
     if parsed.json:
         _require_writable(parsed.json)
-    with show_progress(sys.stderr) as progress:
+    # A subject is looked for where the command is given, as `python -m` does.
+    sys.path.insert(0, "")
+    with _nothing_left_behind(), show_progress(Console(stderr=True)) as progress:
         report = check(
             parsed.subject,
             dtype=parsed.dtype,
@@ -92,7 +100,7 @@ def _check(parsed: argparse.Namespace) -> int:
             captured=captured,
             progress=progress,
         )
-    show_report(report, sys.stdout)
+    show_report(report, Console(highlight=False))
     if parsed.json:
         _write(report, parsed.json)
     return CONFORMS if report.conforms else DOES_NOT_CONFORM
@@ -102,13 +110,33 @@ def _require_writable(path: Path) -> None:
     """Tell that a report has no place before the check runs, not after."""
     from pomt_ref.conformance import SubjectError  # noqa: PLC0415 -- late: torch
 
-    if path.is_dir() or not os.access(path.parent, os.W_OK):
+    if path.is_dir() or not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
         raise SubjectError("--json", "a file that can be written", f"{path}")
+
+
+@contextmanager
+def _nothing_left_behind() -> Iterator[None]:
+    """Hypothesis keeps notes in a folder .hypothesis where it runs; here they go with the command."""
+    from tempfile import TemporaryDirectory  # noqa: PLC0415 -- late, see the module
+
+    from hypothesis.configuration import set_hypothesis_home_dir  # noqa: PLC0415 -- late: hypothesis
+
+    with TemporaryDirectory(prefix="pomt-ref-") as folder:
+        set_hypothesis_home_dir(folder)
+        try:
+            yield
+        finally:
+            set_hypothesis_home_dir(None)
 
 
 def _write(report: "Report", path: Path) -> None:
     """Write the JSON, and say where."""
-    report.write_json(path)
+    from pomt_ref.conformance import SubjectError  # noqa: PLC0415 -- late: torch
+
+    try:
+        report.write_json(path)
+    except OSError as error:
+        raise SubjectError("--json", "a file that can be written", f"{error}") from error
     print(f"report: {path}", file=sys.stderr)
 
 

@@ -41,20 +41,26 @@ class TestReading:
             (
                 [2.0, 20.5],
                 "POMT-PRUNE-2",
-                "row 0 of the kept rows of sample 2 is no patch row, bit for bit; "
-                "patch 1 is nearest, with 20 where 20.5 came (channel 1)",
+                (
+                    "row 0 of the kept rows of sample 2 is no patch row, bit for bit; "
+                    "patch 1 is nearest, with 20 where 20.5 came (channel 1)"
+                ),
             ),
             (
                 [3.0, -0.0],
                 "POMT-PRUNE-2",
-                "row 0 of the kept rows of sample 2 is no patch row, bit for bit; "
-                "patch 2 differs by the sign of a zero",
+                (
+                    "row 0 of the kept rows of sample 2 is no patch row, bit for bit; "
+                    "patch 2 differs by the sign of a zero"
+                ),
             ),
             (
                 [float("nan"), 1.0],
                 "POMT-PRUNE-2",
-                "row 0 of the kept rows of sample 2 is no patch row, bit for bit; "
-                "patch 0 is nearest, with 1 where nan came (channel 0)",
+                (
+                    "row 0 of the kept rows of sample 2 is no patch row, bit for bit; "
+                    "patch 0 is nearest, with 1 where nan came (channel 0)"
+                ),
             ),
         ],
     )

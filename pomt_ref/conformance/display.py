@@ -3,10 +3,11 @@
 import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final, TextIO
+from typing import Final
 
 import torch
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 from rich.table import Table
@@ -26,11 +27,14 @@ COLOURS: Final[dict[Verdict, str]] = {
 
 
 @contextmanager
-def show_progress(stream: TextIO) -> Iterator[Progress]:
+def show_progress(console: Console) -> Iterator[Progress]:
     """A bar a clause on a terminal; a line a clause where there is none."""
-    console = Console(file=stream)
     if not console.is_terminal:
-        yield Progress(clause_ends=lambda row: print(f"{row.clause:14} {row.verdict}", file=stream, flush=True))
+        yield Progress(
+            clause_ends=lambda row: print(
+                f"{row.clause:14} {row.verdict:12} {row.source}", file=console.file, flush=True
+            )
+        )
         return
     columns = (TextColumn("{task.description:14}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Bar(*columns, console=console, transient=True) as bar:
@@ -42,26 +46,30 @@ def show_progress(stream: TextIO) -> Iterator[Progress]:
         yield Progress(clause_begins=begin, case_ends=lambda: bar.advance(task))
 
 
-def show_report(report: Report, stream: TextIO) -> None:
+def show_report(report: Report, console: Console) -> None:
     """The table, the failures, and the verdict in one line at the end."""
-    console = Console(file=stream, highlight=False)
-    print(f"{report.subject} · {report.method} · {report.dtype} on {report.device}", file=stream)
+    print(f"{report.subject} · {report.method} · {report.dtype} on {report.device}", file=console.file)
     console.print(_table(report))
     for failure in report.failures:
-        print(f"\n{failure.message}\n  smallest case: {failure.case}\n  paste to see it again:\n", file=stream)
-        print(textwrap.indent(failure.snippet, "    "), file=stream)
-    print(f"\n{_verdict(report)}", file=stream)
+        print(f"\n{failure.message}\n  smallest case: {failure.case}\n  paste to see it again:\n", file=console.file)
+        print(textwrap.indent(failure.snippet, "    "), file=console.file)
+    print(f"\n{_verdict(report)}", file=console.file)
 
 
 def _table(report: Report) -> Table:
     """One line a clause."""
     table = Table()
+    several = any(row.source != "generated" for row in report.rows)
     table.add_column("clause", no_wrap=True)
+    if several:
+        table.add_column("input", no_wrap=True)
     table.add_column("cases", justify="right")
     table.add_column("verdict", no_wrap=True)
     table.add_column("seconds", justify="right")
     for row in report.rows:
-        table.add_row(row.clause, str(row.cases), f"[{COLOURS[row.verdict]}]{row.verdict}[/]", f"{row.seconds:.2f}")
+        source = (escape(row.source),) if several else ()
+        verdict = f"[{COLOURS[row.verdict]}]{row.verdict}[/]"
+        table.add_row(row.clause, *source, str(row.cases), verdict, f"{row.seconds:.2f}")
     return table
 
 
@@ -72,9 +80,14 @@ def _verdict(report: Report) -> str:
     silent = _names(report, ("not offered",))
     aside = f"; not offered: {silent}" if silent else ""
     if report.conforms:
-        return f"{report.subject} conforms to {len(report.rows)} clauses{aside} ({basis})"
-    broken = _names(report, ("wrong", "blocked", "not shown"))
+        return f"{report.subject} conforms to {_clauses(report)} clauses{aside} ({basis})"
+    broken = _names(report, ("wrong", "blocked", "not shown")) or "no clause was shown to hold"
     return f"{report.subject} does not conform: {broken}{aside} ({basis})"
+
+
+def _clauses(report: Report) -> int:
+    """How many clauses were held."""
+    return len({row.clause for row in report.rows})
 
 
 def _names(report: Report, verdicts: tuple[Verdict, ...]) -> str:

@@ -21,3 +21,17 @@ class SubjectError(PomtError):
 
 class SubjectFailedError(Exception):
     """The implementation raised, or returned what is no output; the laws report it as they report a wrong output."""
+
+
+class NoTensorError(SubjectFailedError):
+    """The implementation returned no tensor: if its first call does so, there is nothing to hold against the laws."""
+
+    def __init__(self, kind: str, expected: str) -> None:
+        """Say what came, and what was expected."""
+        super().__init__(kind, expected)
+        self.kind: Final = kind
+        self.expected: Final = expected
+
+    def __str__(self) -> str:
+        """Read as what a law is told."""
+        return f"returned {self.kind}, expected {self.expected}"

@@ -30,6 +30,8 @@ class Row:
 
     clause: str
     statement: str
+    source: str
+    """``generated``, or the name of the captured tensors."""
     verdict: Verdict
     cases: int
     """Cases that showed the clause, failing and shrunk ones included."""
@@ -69,6 +71,7 @@ class Report:
             {
                 "clause": row.clause,
                 "statement": row.statement,
+                "source": row.source,
                 "verdict": row.verdict,
                 "cases": row.cases,
                 "families": row.families,
@@ -90,7 +93,14 @@ class Report:
         return json.dumps({**head, "clauses": rows}, indent=2) + "\n"
 
     def write_json(self, path: Path) -> None:
-        """Write the JSON beside its place first, so that a reader never sees half a report."""
+        """Write the JSON beside its place first, so that a reader never sees half a report.
+
+        What is no file, such as a pipe, is written to and not replaced.
+        """
+        if path.exists() and not path.is_file():
+            path.write_text(self.as_json(), encoding="utf-8")
+            return
+        path = path.resolve()  # what a link points to is replaced, and not the link
         unfinished = path.with_name(path.name + ".part")
         unfinished.write_text(self.as_json(), encoding="utf-8")
         unfinished.replace(path)

@@ -4,6 +4,7 @@ import platform
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final, get_args
 
@@ -12,11 +13,12 @@ import numpy as np
 import torch
 from hypothesis import HealthCheck, Phase, Verbosity, given, settings
 
-from pomt_ref.conformance.errors import SubjectError, SubjectFailedError
+from pomt_ref.conformance.errors import NoTensorError, SubjectError, SubjectFailedError
 from pomt_ref.conformance.report import Failure, Report, Row, Verdict
 from pomt_ref.conformance.snippet import snippet
-from pomt_ref.conformance.subject import TorchSubject, as_subject, load_subject
+from pomt_ref.conformance.subject import OUTPUT, TorchSubject, as_subject, load_subject
 from pomt_ref.testing import (
+    FAMILIES,
     Captured,
     Case,
     Dtype,
@@ -25,16 +27,18 @@ from pomt_ref.testing import (
     LawViolation,
     Method,
     NotOfferedError,
+    Shape,
     cases,
     laws_of,
     long_cases,
 )
+from pomt_ref.testing.rounding import representable
 
 MAX_EXAMPLES: Final = 200
 """Cases a clause by default."""
 
 LONG_FROM: Final = 100
-"""Checks of at least this many cases a clause also hold the two long sequences of :data:`strategies.LONG`."""
+"""Checks of at least this many cases a clause also hold the two long sequences of :data:`pomt_ref.testing.strategies.LONG`."""
 
 DTYPES: Final[tuple[Dtype, ...]] = get_args(Dtype)
 """The dtypes of POMT-PREC-1, by name."""
@@ -71,7 +75,7 @@ def check(
         max_examples: cases a clause; 200 by default.
         clauses: which clauses; all of the method by default.
         seed: the same seed draws the same cases.
-        captured: tensors of a real model, drawn from beside the generated ones.
+        captured: tensors of a real model; laws that hold on any input are held on them too, in a row of their own.
         progress: called as the check proceeds.
 
     Returns:
@@ -87,13 +91,17 @@ def check(
     held = _held(subject, method, device)
     name = _dtype_name(held.name, dtype)
     laws = _chosen(held.name, method, clauses)
-    _require_device(held.name, device)
+    _require_device(held.name, device, name)
+    _require_captured(captured, method, name)
+    _require_tensor(held, name)
     examples = MAX_EXAMPLES if max_examples is None else max_examples
-    rows = []
+    rows: list[Row] = []
     for law in laws:
-        (progress or Progress()).clause_begins(law, examples)
-        rows.append(run_law(law, held, dtype=name, examples=examples, seed=seed, captured=captured, progress=progress))
-        (progress or Progress()).clause_ends(rows[-1])
+        sources = [None] if captured is None or not law.any_input else [None, captured]
+        rows.extend(
+            run_law(law, held, dtype=name, examples=examples, seed=seed, captured=source, progress=progress)
+            for source in sources
+        )
     versions = {
         "python": platform.python_version(),
         "torch": torch.__version__,
@@ -112,16 +120,22 @@ def run_law(
     seed: int,
     captured: Captured | None = None,
     progress: Progress | None = None,
+    shrink: bool = True,
 ) -> Row:
-    """Draw cases of one law until one fails, and then the smallest that still does."""
-    tally = _Tally(progress or Progress())
+    """Draw cases of one law, or captured ones alone, until one fails, and then the smallest that still does.
+
+    Without ``shrink`` the first failing case is told, which takes a fraction of the time.
+    """
+    progress = progress or Progress()
+    progress.clause_begins(law, examples)
+    tally = _Tally(progress)
 
     @hypothesis.seed(seed)
     @settings(
         max_examples=examples,
         database=None,
         deadline=None,
-        phases=(Phase.generate, Phase.shrink),
+        phases=(Phase.generate, Phase.shrink) if shrink else (Phase.generate,),
         print_blob=False,
         report_multiple_bugs=False,
         suppress_health_check=list(HealthCheck),
@@ -129,31 +143,28 @@ def run_law(
     )
     @given(cases(law, dtype=dtype, captured=captured))
     def holds(case: Case) -> None:
-        tally.judge(law, case, subject)
+        try:
+            tally.judge(law, case, subject)
+        except InapplicableError:
+            hypothesis.reject()
+
+    def hold_all() -> None:
+        holds()
+        for case in long_cases(law, dtype=dtype, seed=seed) if examples >= LONG_FROM and captured is None else ():
+            with suppress(InapplicableError):
+                tally.judge(law, case, subject)
 
     begin = time.perf_counter()
-    verdict: Verdict = "conforms"
-    try:
-        holds()
-        for case in long_cases(law, dtype=dtype, seed=seed) if examples >= LONG_FROM else ():
-            tally.judge(law, case, subject)
-    except (LawViolation, SubjectFailedError):
-        verdict = "wrong"
-    except hypothesis.errors.Flaky:
-        verdict = "wrong"
-        tally.message = f"answers differently on a second call; the first time: {tally.message}"
-    except hypothesis.errors.Unsatisfiable:
-        verdict = "not shown"
-    if verdict == "conforms" and not tally.shown:
-        verdict = "not offered" if tally.not_offered else "not shown"
-    if verdict == "wrong" and tally.blocked_by is not None:
-        verdict = "blocked"
+    verdict = tally.verdict_of(hold_all)
     failure = None
     if tally.case is not None:
         code = snippet(law.clause, tally.case, subject, captured)
         failure = Failure(law.clause, tally.case.family, tally.message, tally.case, code)
     seconds = time.perf_counter() - begin
-    return Row(law.clause, law.statement, verdict, tally.shown, dict(tally.families), seconds, failure)
+    source = "generated" if captured is None else captured.name
+    row = Row(law.clause, law.statement, source, verdict, tally.shown, dict(tally.families), seconds, failure)
+    progress.clause_ends(row)
+    return row
 
 
 def require(
@@ -183,12 +194,27 @@ class _Tally:
     message: str = ""
     blocked_by: str | None = None
 
+    def verdict_of(self, hold_all: Callable[[], None]) -> Verdict:
+        """Judge all cases, and say what they come to."""
+        try:
+            hold_all()
+        except (LawViolation, SubjectFailedError):
+            return "wrong" if self.blocked_by is None else "blocked"
+        except hypothesis.errors.Flaky:
+            if self.case is None:  # no answer of the subject failed: the fault is in the law
+                raise
+            self.message = f"answers differently on a second call; the first time: {self.message}"
+            return "wrong"
+        except hypothesis.errors.Unsatisfiable:
+            return "not shown"
+        if self.shown:
+            return "conforms"
+        return "not offered" if self.not_offered else "not shown"
+
     def judge(self, law: Law, case: Case, subject: TorchSubject) -> None:
         """Check one case, and remember how it went."""
         try:
             law.check(case, subject)
-        except InapplicableError:
-            hypothesis.reject()
         except NotOfferedError:
             self.not_offered = True
             return
@@ -241,11 +267,33 @@ def _dtype_name(subject: str, dtype: torch.dtype | str) -> Dtype:
     raise SubjectError(subject, f"a dtype in {', '.join(DTYPES)}", f"{dtype}")
 
 
-def _require_device(subject: str, device: str) -> None:
-    """A device that is not there is told before the first case."""
+def _require_device(subject: str, device: str, dtype: Dtype) -> None:
+    """A device that is not there, or that cannot give back what it holds, is told before the first case."""
     try:
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        torch.zeros(1, dtype=getattr(torch, dtype), device=device).cpu()
+    except (RuntimeError, AssertionError, TypeError) as error:
         found = "available" if torch.cuda.is_available() else "not available"
         got = f"{str(error).splitlines()[0]} (CUDA: {found})"
         raise SubjectError(subject, f"the device {device}", got) from error
+
+
+def _require_captured(captured: Captured | None, method: Method, dtype: Dtype) -> None:
+    """Captured tensors that the method or the dtype has no room for are told before the first case."""
+    if captured is None:
+        return
+    if method != "pomt" and captured.prefix == 0:
+        raise SubjectError(f"{captured.path}", f"a prefix of 1 or more for {method}", "prefix 0")
+    with np.errstate(over="ignore"):
+        held = [representable(tensor, dtype) for tensor in (captured.x, captured.attn, captured.v)]
+    if not all(np.isfinite(tensor).all() for tensor in held):
+        raise SubjectError(f"{captured.path}", f"numbers within the range of {dtype}", "larger ones")
+
+
+def _require_tensor(subject: TorchSubject, dtype: Dtype) -> None:
+    """One ordinary call: what returns no tensor cannot be held against the laws; what raises is left to them."""
+    shape = Shape(batch=2, heads=2, tokens=6, features=3, channels=4, prefix=1, keep=2)
+    with suppress(SubjectFailedError):
+        try:
+            subject.run(FAMILIES["ordinary"].build(shape, seed=0, dtype=dtype))
+        except NoTensorError as error:
+            raise SubjectError(subject.name, f"a call that returns {OUTPUT}", error.kind) from error

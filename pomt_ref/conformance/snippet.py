@@ -1,5 +1,6 @@
 """A failing case as Python to paste: it builds the case, shows both answers, and raises the violation again."""
 
+import sys
 from dataclasses import asdict
 
 from pomt_ref.conformance.subject import TENSORS, TorchSubject
@@ -11,9 +12,7 @@ EXPECTED = {"pomt": "prune", "topk": "topk_prune", "evit": "evit_prune"}
 
 def snippet(clause: str, case: Case, subject: TorchSubject, captured: Captured | None = None) -> str:
     """Write the lines; they need this project and the implementation, and nothing else."""
-    module, _, attribute = subject.name.partition(":")
-    first, _, rest = attribute.partition(".")
-    function = f"{first}.{rest}" if rest else first
+    function, importing = _importing(subject)
     tensors = TENSORS[subject.method]
     arrays = ", ".join(f"case.{name}" for name in tensors)
     counts = f"prefix={case.shape.prefix}, keep={case.shape.keep}"
@@ -25,7 +24,7 @@ def snippet(clause: str, case: Case, subject: TorchSubject, captured: Captured |
             "from pomt_ref import oracle",
             "from pomt_ref.conformance import require",
             *_case_lines(case, captured),
-            f"from {module} import {first}",
+            importing,
             f"{', '.join(tensors)} = (",
             f"    torch.tensor(array).to(torch.{case.dtype}){_moved(subject)} for array in ({arrays})",
             ")",
@@ -37,6 +36,17 @@ def snippet(clause: str, case: Case, subject: TorchSubject, captured: Captured |
     )
 
 
+def _importing(subject: TorchSubject) -> tuple[str, str]:
+    """How to call the implementation, and the line that imports it, where it has a name to import."""
+    module, _, attribute = subject.name.partition(":")
+    found: object = sys.modules.get(module)
+    for part in attribute.split("."):
+        found = getattr(found, part, None)
+    if found != subject.function:
+        return "subject", "# subject = the implementation that was checked; it has no name to import it by"
+    return attribute, f"from {module} import {attribute.partition('.')[0]}"
+
+
 def _case_lines(case: Case, captured: Captured | None) -> list[str]:
     """The lines that build the case."""
     if captured is not None and case.family == captured.name:
@@ -44,7 +54,7 @@ def _case_lines(case: Case, captured: Captured | None) -> list[str]:
         return [
             "from pathlib import Path",
             "from pomt_ref.testing import load_captured",
-            f'captured = load_captured(Path("{captured.path}"))',
+            f"captured = load_captured(Path({str(captured.path.resolve())!r}))",
             f'case = captured.build({shape}, seed={case.seed}, dtype="{case.dtype}")',
         ]
     shape = ", ".join(f"{axis}={size}" for axis, size in asdict(case.shape).items())

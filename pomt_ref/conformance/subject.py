@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from pomt_ref.conformance.errors import SubjectError, SubjectFailedError
+from pomt_ref.conformance.errors import NoTensorError, SubjectError, SubjectFailedError
 from pomt_ref.testing import Case, Gradients, Method, Outcome
 
 TENSORS: Final[Mapping[Method, tuple[str, ...]]] = {
@@ -23,6 +23,9 @@ TENSORS: Final[Mapping[Method, tuple[str, ...]]] = {
 
 OPTIONS: Final = ("normalisation", "normalise", "class_index", "remove")
 """Options of the clauses that an implementation may offer and the laws then use."""
+
+OUTPUT: Final = "a torch.Tensor, a tuple that begins with one, or an object that has one as tokens"
+"""What an implementation may return, in the words of a message."""
 
 STAGES: Final = ("sums", "attention", "value_sums", "magnitude", "scores")
 """Fields of an answer that are held against the oracle where they are offered, by their names in pomt_ref.Trace."""
@@ -60,7 +63,9 @@ class TorchSubject:
             changed_inputs=changed,
             kept=_indices(_part(answer, "kept", 1)),
             discarded=_indices(_part(answer, "discarded", 2)),
-            stages={name: _to_numpy(stage) for name in STAGES if (stage := getattr(answer, name, None)) is not None},
+            stages={
+                name: _to_numpy(stage) for name in STAGES if isinstance(stage := getattr(answer, name, None), Tensor)
+            },
         )
 
     def gradients(self, case: Case, weights: Float64[np.ndarray, "batch output channels"]) -> Gradients | None:
@@ -69,28 +74,34 @@ class TorchSubject:
         tokens = self._tokens(self._call(case, inputs, {}))
         if not tokens.requires_grad:
             return None
-        (tokens * torch.as_tensor(weights).to(tokens)).sum().backward()
+        try:
+            (tokens * torch.as_tensor(weights).to(tokens)).sum().backward()
+        except Exception as error:
+            raise SubjectFailedError(f"raised in the backward pass {_told(error)}") from error
         found = {name: None if tensor.grad is None else _to_numpy(tensor.grad) for name, tensor in inputs.items()}
         return Gradients(found["x"], found["attn"], found.get("v"))
 
     def inputs(self, case: Case) -> dict[str, Tensor]:
         """The tensors of a case, in its dtype, on the device."""
         dtype = getattr(torch, case.dtype)
-        return {name: torch.tensor(getattr(case, name)).to(dtype).to(self.device) for name in TENSORS[self.method]}
+        arrays = {name: getattr(case, name).copy() for name in TENSORS[self.method]}
+        return {name: torch.from_numpy(array).to(dtype).to(self.device) for name, array in arrays.items()}
 
     def _call(self, case: Case, inputs: Mapping[str, Tensor], options: Mapping[str, str | int | bool]) -> Any:  # noqa: ANN401 -- an answer may be anything
-        """Call it; whatever it raises is its answer."""
+        """Call it; whatever it raises is its answer, an attempt to exit too."""
         count = {} if "remove" in options else {"keep": case.shape.keep}
         try:
             return self.function(*inputs.values(), prefix=case.shape.prefix, **count, **options)
-        except Exception as error:
-            raise SubjectFailedError(f"raised {type(error).__name__}: {_first_line(error)}") from error
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            raise SubjectFailedError(f"raised {_told(error)}") from error
 
     def _tokens(self, answer: object) -> Tensor:
         """The output among what came back."""
         tokens = _part(answer, "tokens", 0)
         if not isinstance(tokens, Tensor):
-            raise SubjectFailedError(f"returned {type(answer).__name__}, expected a torch.Tensor")
+            raise NoTensorError(_kind(answer), OUTPUT)
         if not tokens.is_floating_point():
             raise SubjectFailedError(f"returned a tensor of {tokens.dtype}, expected a floating one")
         return tokens
@@ -107,19 +118,19 @@ def load_subject(path: str, *, method: Method = "pomt", device: str = "cpu") -> 
         raise SubjectError(path, "package.module:attribute", f"{path!r}")
     try:
         found: Any = import_module(module_name)
-    except Exception as error:
-        got = f"{type(error).__name__}: {_first_line(error)}"
-        raise SubjectError(path, f"a module {module_name} that can be imported", got) from error
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        raise SubjectError(path, f"a module {module_name} that can be imported", _told(error)) from error
     for part in attribute.split("."):
-        if not hasattr(found, part):
-            raise SubjectError(path, f"an attribute {attribute} of {module_name}", f"none named {part}")
-        found = getattr(found, part)
+        try:
+            found = getattr(found, part)
+        except Exception as error:
+            raise SubjectError(path, f"an attribute {attribute} of {module_name}", _told(error)) from error
     return as_subject(found, name=path, method=method, device=device)
 
 
-def as_subject(
-    function: Callable[..., Any], *, name: str, method: Method = "pomt", device: str = "cpu"
-) -> TorchSubject:
+def as_subject(function: object, *, name: str, method: Method = "pomt", device: str = "cpu") -> TorchSubject:
     """Make a subject of a callable, after a look at its signature.
 
     Raises:
@@ -155,22 +166,34 @@ def _part(answer: object, name: str, position: int) -> object:
 
 
 def _indices(found: object) -> np.ndarray | None:
-    """Offered indices as int64, None if there are none."""
-    return found.detach().cpu().numpy().astype(np.int64) if isinstance(found, Tensor) else None
+    """Offered indices as int64, None if there are none: a tuple may hold something else in that place."""
+    if not isinstance(found, Tensor) or found.is_floating_point():
+        return None
+    return _to_numpy(found).astype(np.int64)
 
 
-def _to_numpy(tensor: Tensor) -> Float64[np.ndarray, "*axes"]:
-    """Convert to float64 without loss."""
-    array: Float64[np.ndarray, "*axes"] = tensor.detach().to("cpu", torch.float64).numpy()
+def _to_numpy(tensor: Tensor) -> Float64[np.ndarray, "..."]:
+    """Convert to float64 without loss, into memory of its own: an implementation may use its output again."""
+    try:
+        array: Float64[np.ndarray, "..."] = tensor.detach().to("cpu", torch.float64, copy=True).numpy()
+    except (RuntimeError, TypeError) as error:
+        raise SubjectFailedError(f"returned a tensor that cannot be read: {_told(error)}") from error
     return array
 
 
-def _same_bits(one: Float64[np.ndarray, "*axes"], other: Float64[np.ndarray, "*axes"]) -> bool:
+def _same_bits(one: Float64[np.ndarray, "..."], other: Float64[np.ndarray, "..."]) -> bool:
     """Whether two arrays are equal as integers."""
-    return one.tobytes() == np.ascontiguousarray(other).tobytes()
+    return one.tobytes() == other.tobytes()
 
 
-def _first_line(error: Exception) -> str:
-    """The message of an error, on one line."""
+def _kind(answer: object) -> str:
+    """The type of an answer that is none; of a tuple, the type of what should have been the output."""
+    kind = "None" if answer is None else f"{type(answer).__module__}.{type(answer).__qualname__}"
+    kind = kind.removeprefix("builtins.")
+    return f"{kind} that begins with {_kind(answer[0])}" if isinstance(answer, tuple) and answer else kind
+
+
+def _told(error: BaseException) -> str:
+    """An error on one line."""
     lines = str(error).strip().splitlines()
-    return lines[0] if lines else "no message"
+    return f"{type(error).__name__}: {lines[0] if lines else 'no message'}"

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from jaxtyping import Float64
@@ -12,6 +12,9 @@ from safetensors import SafetensorError, safe_open
 from pomt_ref.errors import ShapeError, ValuesError
 from pomt_ref.testing.cases import Case, Shape, make_case
 from pomt_ref.testing.rounding import Dtype
+
+ROW_SUM_SLACK: Final = 8 * 2.0**-11
+"""How far a row of captured attention may be from one: eight roundings of float16."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,7 @@ def load_captured(path: Path) -> Captured:
         expected = "a safetensors file with the tensors x, attn and v in float16, float32 or float64"
         raise ValuesError("load_captured", "POMT-PRUNE-1", expected, f"{path}: {error}") from error
     prefix = metadata.get("prefix", "")
-    if not prefix.isdigit():
+    if not prefix.isdecimal():
         raise ValuesError("load_captured", "POMT-PRUNE-1", "metadata prefix, an integer", f"{path}: {metadata}")
     x, attn, v = tensors["x"], tensors["attn"], tensors["v"]
     if not _of_one_layer(x, attn, v, int(prefix)):
@@ -63,6 +66,9 @@ def load_captured(path: Path) -> Captured:
         raise ShapeError("load_captured", "POMT-PRUNE-1", expected, got)
     if not all(np.isfinite(tensor).all() for tensor in tensors.values()):
         raise ValuesError("load_captured", "POMT-PRUNE-1", "finite tensors", f"{path}: a NaN or an infinity")
+    if (attn < 0).any() or (np.abs(attn.sum(axis=-1) - 1) > ROW_SUM_SLACK).any():
+        expected = "attn after softmax: no negative entry, rows that sum to 1"
+        raise ValuesError("load_captured", "POMT-ATT-1", expected, f"{path}: rows from {attn.sum(axis=-1).min():.6g}")
     return Captured(path, int(prefix), x, attn, v)
 
 

@@ -182,6 +182,15 @@ def negative_values(random: np.random.Generator, shape: Shape) -> Tensors:
     return x, attn, -np.abs(v) - 0.1
 
 
+@family("near ties")
+def near_ties(random: np.random.Generator, shape: Shape) -> Tensors:
+    """Values that differ in their last bits, of float16, of bfloat16, or of what float64 has beyond float32."""
+    x, attn, v = values_alone(random, shape)
+    step = random.choice([2.0**-7, 2.0**-10, 2.0**-34])
+    ranks = random.permutation(shape.tokens).reshape(1, 1, -1, 1)
+    return x, attn, np.ones_like(v) + step * ranks / shape.features
+
+
 @family("wide values")
 def wide_values(random: np.random.Generator, shape: Shape) -> Tensors:
     """Value sums far apart, up to ±150: an exponential without its maximum subtracted overflows float32."""

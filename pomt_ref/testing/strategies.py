@@ -55,12 +55,15 @@ def shapes(draw: Draw, *, sizes: Sizes = "small", least_prefix: int = 0, max_pat
 
 @st.composite
 def cases(draw: Draw, law: Law, *, dtype: Dtype, captured: Captured | None = None) -> Case:
-    """Cases that show the clause of a law: one of its families, a shape and a seed."""
-    names = [*law.families, *([captured.name] if captured is not None and law.any_input else [])]
-    name = draw(st.sampled_from(names))
+    """Cases that show the clause of a law: one of its families, a shape and a seed; or samples of captured tensors.
+
+    Hypothesis prefers numbers from 100 on that stand in the source of modules loaded. Every number drawn here is
+    smaller, so that the same seed draws the same cases whatever else is loaded.
+    """
+    name = draw(st.sampled_from(law.families))
     shape = draw(shapes(sizes=law.sizes, least_prefix=0 if law.method == "pomt" else 1))
-    seed = draw(st.integers(0, 2**16 - 1))
-    if captured is not None and name == captured.name:
+    seed = 100 * draw(st.integers(0, 99)) + draw(st.integers(0, 99))
+    if captured is not None:
         return captured.build(batch=shape.batch, keep=shape.keep, seed=seed, dtype=dtype)
     family = FAMILIES[name]
     return family.build(family.widen(shape), seed=seed, dtype=dtype)

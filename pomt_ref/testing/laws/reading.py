@@ -127,7 +127,13 @@ def separated(case: Case, scores: Scores, bounds: Scores) -> bool:
     return True
 
 
-def _tell(disorder: Disorder, case: Case, sample: int, scores: Float64[np.ndarray, " patches"], bounds: Scores) -> str:
+def _tell(
+    disorder: Disorder,
+    case: Case,
+    sample: int,
+    scores: Float64[np.ndarray, " patches"],
+    bounds: Float64[np.ndarray, " patches"],
+) -> str:
     """Name the two tokens, their scores, the gap and what would have been allowed."""
     first, second = disorder.first, disorder.second
     fate = "which is kept after it" if disorder.kept else "which is discarded"

@@ -36,7 +36,7 @@ def copies_are_bit_exact(case: Case, subject: Subject) -> None:
     wrong = _bits(outcome.tokens[:, :prefix]) != _bits(case.x[:, :prefix])
     if wrong.any():
         sample, row, channel = (int(i) for i in np.argwhere(wrong)[0])
-        got, expected = outcome.tokens[sample, row, channel], case.x[sample, row, channel]
+        got, expected = float(outcome.tokens[sample, row, channel]), float(case.x[sample, row, channel])
         raise LawViolation(
             "POMT-PRUNE-2", f"prefix row {row} of sample {sample} has {got!r} in channel {channel}, x has {expected!r}"
         )
@@ -79,7 +79,7 @@ def kept_and_discarded_are_a_partition(case: Case, subject: Subject) -> None:
 @law(
     "POMT-COUNT-1",
     families=("ordinary",),
-    kills=("length of one prefix token", "fails when nothing is kept", "one token too few"),
+    kills=("length of one prefix token", "nothing pruned when nothing is kept", "one token too few"),
 )
 def output_is_shorter_by_r(case: Case, subject: Subject) -> None:
     """T = N - P - R - 1 gives an output of length N - R, for every R from 1 to N - P - 1."""
@@ -99,6 +99,9 @@ def _require_partition(case: Case, outcome: Outcome) -> None:
     if outcome.kept is None or outcome.discarded is None:
         return
     prefix, keep = case.shape.prefix, case.shape.keep
+    for name, found, columns in (("kept", outcome.kept, keep), ("discarded", outcome.discarded, case.shape.discarded)):
+        if found.shape != (case.shape.batch, columns):
+            raise LawViolation("POMT-PRUNE-4", f"{name} of shape {found.shape}, expected {(case.shape.batch, columns)}")
     for sample, (kept, discarded) in enumerate(zip(outcome.kept, outcome.discarded, strict=True)):
         together: Int64[np.ndarray, " patches"] = np.sort(np.concatenate([kept, discarded]))
         if not np.array_equal(together, np.arange(prefix, case.shape.tokens)):

@@ -106,10 +106,10 @@ def _one_prefix_token(x: Rows, attn: step.Attention, v: step.Values, *, prefix: 
     return Step()(x, attn, v, prefix=prefix, keep=min(max(keep + prefix - 1, 0), x.shape[1] - prefix - 1))
 
 
-def _fails_at_zero(x: Rows, attn: step.Attention, v: step.Values, *, prefix: int, keep: int) -> Rows:
-    """Refuse T = 0."""
+def _unpruned_at_zero(x: Rows, attn: step.Attention, v: step.Values, *, prefix: int, keep: int) -> Rows:
+    """Erratum 2: where no patch token is kept, the input comes back as it is."""
     if keep == 0:
-        raise ValueError("nothing to keep")
+        return x
     return Step()(x, attn, v, prefix=prefix, keep=keep)
 
 
@@ -179,6 +179,7 @@ FAULTS: Final[tuple[Mutant, ...]] = (
     Mutant("position added", Step(combine=lambda m, p: m + p - 0.5 * torch.arange(m.shape[1]) / m.shape[1])),
     Mutant("scores in half precision", Step(combine=_stored_as(torch.float16))),
     Mutant("scores in bfloat16", Step(combine=_stored_as(torch.bfloat16))),
+    Mutant("scores in float32", Step(combine=_stored_as(torch.float32)), dtype="float64"),
     Mutant("ascending", Step(order=lambda s: step.descending(-s))),
     Mutant("input order", Step(order=lambda s: torch.arange(s.shape[1]).expand(s.shape))),
     Mutant("kept in input order", Step(cut=lambda o, keep, p: (o[:, :keep].sort(1).values + p, o[:, keep:] + p))),
@@ -215,7 +216,7 @@ FAULTS: Final[tuple[Mutant, ...]] = (
     Mutant("prefix scaled", Step(assemble=lambda prefix, kept, mean: torch.cat((prefix * 1.0000002, kept, mean), 1))),
     Mutant("output in float32", Step(assemble=lambda *rows: torch.cat(rows, 1).float()), dtype="bfloat16"),
     Mutant("length of one prefix token", _one_prefix_token),
-    Mutant("fails when nothing is kept", _fails_at_zero),
+    Mutant("nothing pruned when nothing is kept", _unpruned_at_zero),
     Mutant("input changed in place", _changed_in_place),
     *_class_faults("topk", None),
     *_class_faults("evit", step.fused),

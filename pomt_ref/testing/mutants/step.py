@@ -11,13 +11,13 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-Rows = Float[Tensor, "batch rows channels"]
+Rows = Float[Tensor, "batch _ channels"]
 Attention = Float[Tensor, "batch heads tokens tokens"]
 Values = Float[Tensor, "batch heads tokens features"]
 PerPatch = Float[Tensor, "batch patches"]
 PerToken = Float[Tensor, "batch tokens"]
 Order = Int[Tensor, "batch patches"]
-Indices = Int[Tensor, "batch chosen"]
+Indices = Int[Tensor, "batch _"]
 
 
 def wide(tensor: Float[Tensor, "*axes"]) -> Float[Tensor, "*axes"]:

@@ -1,0 +1,488 @@
+"""The command as a user gives it: its exit status, its one-line messages, its report; never a traceback."""
+
+import io
+import json
+import os
+import runpy
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from pomt_ref import __version__
+from pomt_ref.cli import COULD_NOT_RUN, build_parser, main
+from pomt_ref.testing import laws_of
+
+ROOT: Final = Path(__file__).parent.parent
+
+OUTPUT: Final = "a torch.Tensor, a tuple that begins with one, or an object that has one as tokens"
+
+SUBJECTS: Final = '''
+"""Implementations, right and wrong."""
+
+import functools
+import sys
+
+import torch
+
+from pomt_ref.testing.mutants import ClassStep, Step
+
+right = Step()
+
+
+def prune(x, attn, v, *, prefix, keep):
+    return right(x, attn, v, prefix=prefix, keep=keep)
+
+
+def changed(change):
+    return lambda x, attn, v, *, prefix, keep: change(prune(x, attn, v, prefix=prefix, keep=keep))
+
+
+class Kernel:
+    def __call__(self, x, attn, v, prefix, keep):
+        return prune(x, attn, v, prefix=prefix, keep=keep)
+
+    @classmethod
+    def step(cls, x, attn, v, **counts):
+        return right(x, attn, v, **counts)
+
+
+class Outer:
+    Inner = Kernel
+
+
+def in_place(x, attn, v, *, prefix, keep):
+    output = prune(x, attn, v, prefix=prefix, keep=keep)
+    x.mul_(2)
+    return output
+
+
+def view(x, attn, v, *, prefix, keep):
+    """Its input itself, where that is right: one patch token that is its own mean."""
+    return x[:] if x.shape[1] == prefix + 1 else prune(x, attn, v, prefix=prefix, keep=keep)
+
+
+def printing(x, attn, v, *, prefix, keep):
+    print("I print")
+    return prune(x, attn, v, prefix=prefix, keep=keep)
+
+
+def two_faults(x, attn, v, *, prefix, keep):
+    if keep == 0:
+        raise RuntimeError("nothing to keep")
+    return prune(x, attn, v, prefix=prefix, keep=keep) + 1
+
+
+kernel = Kernel()
+partial = functools.partial(prune)
+late = lambda *tensors, **counts: right(*tensors, **counts)
+topk = ClassStep()
+raising = changed(lambda tokens: 1 / 0)
+exiting = changed(lambda tokens: sys.exit(0))
+interrupting = changed(lambda tokens: (_ for _ in ()).throw(KeyboardInterrupt))
+nan = changed(lambda tokens: tokens * float("nan"))
+shorter = changed(lambda tokens: tokens[:, 1:])
+flat = changed(lambda tokens: tokens.flatten())
+double = changed(torch.Tensor.double)
+integers = changed(torch.Tensor.long)
+random = changed(lambda tokens: tokens + torch.rand(()))
+nothing = changed(lambda tokens: None)
+number = changed(lambda tokens: 3)
+listed = changed(lambda tokens: [tokens])
+array = changed(torch.Tensor.numpy)
+two_arguments = lambda x, attn: x
+a_number = 3
+'''
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty folder with a module of implementations, which the command is given in."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry])
+    (tmp_path / "cli_subjects.py").write_text(SUBJECTS)
+    yield tmp_path
+    for name in [name for name in sys.modules if name.startswith("cli_")]:
+        del sys.modules[name]
+
+
+Given = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def given(here: Path, capfd: pytest.CaptureFixture[str]) -> Given:
+    """Give the command in that folder: exit status, what it said, what it said on standard error."""
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        assert Path.cwd() == here
+        try:
+            status = main(arguments)
+        except SystemExit as ended:  # argparse
+            status = int(str(ended.code))
+        said = capfd.readouterr()
+        assert "Traceback" not in said.out + said.err
+        return status, said.out, said.err
+
+    return run
+
+
+FEW: Final = ("--max-examples", "5", "--clause", "POMT-PRUNE-1", "--clause", "POMT-PRUNE-2")
+
+
+class TestVerdict:
+    """Exit status 0 / 1 / 2: conforms, does not, could not run."""
+
+    @pytest.mark.parametrize(
+        "attribute",
+        ["prune", "kernel", "Kernel.step", "Outer.Inner.step", "partial", "late", "right", "view", "printing"],
+    )
+    def test_right_implementation_conforms(self, given: Given, attribute: str) -> None:
+        status, out, err = given("check", f"cli_subjects:{attribute}", *FEW)
+        assert status == 0
+        assert out.splitlines()[-1].startswith(f"cli_subjects:{attribute} conforms to 2 clauses (10 cases, ")
+        assert err == "POMT-PRUNE-1   conforms     generated\nPOMT-PRUNE-2   conforms     generated\n"
+
+    @pytest.mark.parametrize(
+        ("attribute", "says"),
+        [
+            ("raising", "POMT-PRUNE-1 wrong: raised ZeroDivisionError: division by zero"),
+            ("exiting", "POMT-PRUNE-1 wrong: raised SystemExit: 0"),
+            ("nan", "POMT-PRUNE-1 wrong: output[0, 0, 0] is nan, expected a finite number"),
+            ("shorter", "POMT-PRUNE-1 wrong: output of shape (1, 1, 1), expected (1, 2, 1)"),
+            ("flat", "POMT-PRUNE-1 wrong: output of shape (2,), expected (1, 2, 1)"),
+            ("integers", "POMT-PRUNE-1 wrong: returned a tensor of torch.int64, expected a floating one"),
+            ("in_place", "POMT-PRUNE-2 wrong: modified in place: x"),
+            ("random", "POMT-PRUNE-2 wrong: "),
+            ("two_faults", "POMT-PRUNE-2 wrong: "),
+        ],
+    )
+    def test_wrong_implementation_is_told_by_clause(self, given: Given, attribute: str, says: str) -> None:
+        status, out, _ = given("check", f"cli_subjects:{attribute}", *FEW)
+        assert status == 1
+        assert says in out
+        assert "  smallest case: batch=1 heads=" in out
+        assert f'require("POMT-PRUNE-2", case, {attribute})' in out
+        assert f"cli_subjects:{attribute} does not conform: POMT-PRUNE-" in out.splitlines()[-1]
+
+    def test_wrong_dtype_is_told_by_its_clause(self, given: Given) -> None:
+        status, out, _ = given("check", "cli_subjects:double", "--clause", "POMT-PREC-1", "--dtype", "float16")
+        assert status == 1
+        assert "POMT-PREC-1 wrong: output in float64, expected float16" in out
+
+    def test_every_clause_is_held_by_default(self, given: Given) -> None:
+        status, out, err = given("check", "cli_subjects:raising", "--max-examples", "1")
+        assert status == 1
+        assert [line.split()[0] for line in err.splitlines()] == [law.clause for law in laws_of("pomt")]
+        assert out.count(" wrong: raised ZeroDivisionError: division by zero\n") == len(laws_of("pomt"))
+
+    def test_sibling_is_held_by_its_own_clauses(self, given: Given) -> None:
+        status, out, _ = given("check", "cli_subjects:topk", "--method", "topk", "--max-examples", "3")
+        assert status == 0
+        assert "conforms to 2 clauses" in out
+
+    def test_seed_is_told(self, given: Given) -> None:
+        assert ", seed 12, " in given("check", "cli_subjects:prune", "--seed", "12", *FEW)[1]
+
+    def test_interruption_ends_the_check_in_one_line(self, given: Given) -> None:
+        status, out, err = given("check", "cli_subjects:interrupting", *FEW)
+        assert (status, out, err) == (2, "", "pomt-ref check: interrupted\n")
+
+
+class TestCouldNotRun:
+    """A wrong module, attribute, signature or return value is told in one clear line, never a traceback."""
+
+    def refused(self, given: Given, *arguments: str) -> str:
+        """The one line, after the command's name."""
+        status, out, err = given("check", *arguments)
+        assert (status, out) == (COULD_NOT_RUN, "")
+        assert err.count("\n") == 1
+        return err.removeprefix("pomt-ref ").rstrip("\n")
+
+    @pytest.mark.parametrize(
+        ("subject", "says"),
+        [
+            ("cli_subjects", "package.module:attribute, got 'cli_subjects'"),
+            (
+                "cli_subject:prune",
+                "a module cli_subject that can be imported, got ModuleNotFoundError: No module named 'cli_subject'",
+            ),
+            (
+                "cli_subjects.py:prune",
+                (
+                    "a module cli_subjects.py that can be imported, "
+                    "got ModuleNotFoundError: No module named 'cli_subjects.py'; 'cli_subjects' is not a package"
+                ),
+            ),
+            (
+                "cli_subjects:purne",
+                (
+                    "an attribute purne of cli_subjects, "
+                    "got AttributeError: module 'cli_subjects' has no attribute 'purne'"
+                ),
+            ),
+            ("cli_subjects:a_number", "a callable (x, attn, v, *, prefix, keep), got int"),
+            (
+                "cli_subjects:two_arguments",
+                "a callable (x, attn, v, *, prefix, keep), got (x, attn): too many positional arguments",
+            ),
+            ("cli_subjects:Kernel", "a callable (x, attn, v, *, prefix, keep), got (): too many positional arguments"),
+            ("cli_subjects:nothing", f"a call that returns {OUTPUT}, got None"),
+            ("cli_subjects:number", f"a call that returns {OUTPUT}, got int"),
+            ("cli_subjects:listed", f"a call that returns {OUTPUT}, got list"),
+            ("cli_subjects:array", f"a call that returns {OUTPUT}, got numpy.ndarray"),
+        ],
+    )
+    def test_wrong_subject_is_told(self, given: Given, subject: str, says: str) -> None:
+        assert self.refused(given, subject) == f"check {subject}: expected {says}"
+
+    @pytest.mark.parametrize(
+        ("line", "says"),
+        [
+            ("import sys; sys.exit('I leave')", "SystemExit: I leave"),
+            ("raise RuntimeError('no driver\\nand more')", "RuntimeError: no driver"),
+            ("import no_such_module", "ModuleNotFoundError: No module named 'no_such_module'"),
+            ("def prune(:", "SyntaxError: invalid syntax (cli_broken.py, line 1)"),
+        ],
+    )
+    def test_module_that_fails_is_told(self, given: Given, here: Path, line: str, says: str) -> None:
+        (here / "cli_broken.py").write_text(line)
+        expected = f"check cli_broken:prune: expected a module cli_broken that can be imported, got {says}"
+        assert self.refused(given, "cli_broken:prune") == expected
+
+    def test_wrong_device_is_told(self, given: Given) -> None:
+        said = self.refused(given, "cli_subjects:prune", "--device", "abacus")
+        assert said.startswith("check cli_subjects:prune: expected the device abacus, got Expected one of cpu, cuda, ")
+
+    def test_wrong_clause_is_told(self, given: Given) -> None:
+        said = self.refused(given, "cli_subjects:prune", "--clause", "POMT-ATT-9")
+        known = ", ".join(law.clause for law in laws_of("pomt"))
+        assert said == f"check cli_subjects:prune: expected a clause of pomt: {known}, got POMT-ATT-9"
+
+    @pytest.mark.parametrize("place", ["none/report.json", ".", "cli_subjects.py/report.json"])
+    def test_report_without_a_place_is_told_before_the_check(self, given: Given, place: str) -> None:
+        said = self.refused(given, "cli_subjects:prune", "--json", place)
+        assert said == f"check --json: expected a file that can be written, got {Path(place)}"
+
+    def test_report_that_cannot_be_written_in_the_end_is_told(self, given: Given, here: Path) -> None:
+        (here / "report.json.part").mkdir()
+        status, out, err = given("check", "cli_subjects:prune", "--json", "report.json", *FEW)
+        assert status == 2
+        assert "conforms to 2 clauses" in out
+        assert "pomt-ref check --json: expected a file that can be written, got [Errno 21] Is a directory: " in err
+
+    @pytest.mark.parametrize(
+        ("arguments", "says"),
+        [
+            (["check"], "the following arguments are required: package.module:attribute"),
+            ([], "the following arguments are required: COMMAND"),
+            (["check", "a:b", "--dtype", "int8"], "argument --dtype: invalid choice: 'int8'"),
+            (["check", "a:b", "--method", "tome"], "argument --method: invalid choice: 'tome'"),
+            (["check", "a:b", "--seed", "-1"], "argument --seed: expected an integer, zero or more, got '-1'"),
+            (["check", "a:b", "--max-examples", "x"], "--max-examples: expected an integer, zero or more, got 'x'"),
+            (["check", "a:b", "--max-examples", "0"], "--max-examples: expected an integer above zero, got 0"),
+        ],
+    )
+    def test_wrong_argument_is_told_with_the_usage(self, given: Given, arguments: list[str], says: str) -> None:
+        status, out, err = given(*arguments)
+        assert (status, out) == (2, "")
+        assert err.startswith("usage: pomt-ref ")
+        assert says in err.splitlines()[-1]
+
+
+def captured_file(path: Path, metadata: dict[str, str] | None = None, **replaced: np.ndarray | None) -> str:
+    """Captured tensors; some replaced, or left out by None."""
+    random = np.random.default_rng(0)
+    exponentials = np.exp(random.normal(size=(3, 2, 5, 5)))
+    tensors: dict[str, np.ndarray | None] = {
+        "x": random.normal(size=(3, 5, 4)),
+        "attn": exponentials / exponentials.sum(axis=-1, keepdims=True),
+        "v": random.normal(size=(3, 2, 5, 3)),
+        **replaced,
+    }
+    arrays = {name: array.astype(np.float32) for name, array in tensors.items() if array is not None}
+    save_file(arrays, path, metadata=metadata)
+    return path.name
+
+
+class TestCases:
+    """Fed with real captured tensors as well as with generated ones."""
+
+    ONE: Final = {"prefix": "1"}
+
+    def test_captured_tensors_are_held_in_rows_of_their_own(self, given: Given, here: Path) -> None:
+        file = captured_file(here / "layer.safetensors", self.ONE)
+        status, out, err = given("check", "cli_subjects:prune", "--cases", file, *FEW)
+        assert status == 0
+        assert "conforms to 2 clauses (20 cases" in out
+        assert err.splitlines()[1] == "POMT-PRUNE-1   conforms     captured: layer.safetensors"
+
+    @pytest.mark.parametrize(
+        ("metadata", "replaced", "says"),
+        [
+            (ONE, {"x": None}, "expected a safetensors file with the tensors x, attn and v"),
+            (None, {}, "expected metadata prefix, an integer (POMT-PRUNE-1), got FILE: {}"),
+            ({"prefix": "one"}, {}, "expected metadata prefix, an integer (POMT-PRUNE-1), got FILE: {'prefix': 'one'}"),
+            (ONE, {"x": np.ones((3, 4, 4))}, "expected x (samples, tokens, channels), attn (samples, heads, tokens, "),
+            (ONE, {"v": np.full((3, 2, 5, 3), np.nan)}, "expected finite tensors (POMT-PRUNE-1), got FILE: a NaN or "),
+            (ONE, {"attn": np.ones((3, 2, 5, 5))}, "expected attn after softmax: no negative entry, rows that sum to "),
+        ],
+    )
+    def test_captured_tensors_that_are_wrong_are_told(
+        self,
+        given: Given,
+        here: Path,
+        metadata: dict[str, str] | None,
+        replaced: dict[str, np.ndarray | None],
+        says: str,
+    ) -> None:
+        file = captured_file(here / "layer.safetensors", metadata, **replaced)
+        said = TestCouldNotRun().refused(given, "cli_subjects:prune", "--cases", file).replace(file, "FILE")
+        assert said.startswith(f"load_captured: {says}")
+
+    @pytest.mark.parametrize("content", [None, b"damaged"])
+    def test_captured_file_that_is_none_is_told(self, given: Given, here: Path, content: bytes | None) -> None:
+        if content is not None:
+            (here / "layer.safetensors").write_bytes(content)
+        said = TestCouldNotRun().refused(given, "cli_subjects:prune", "--cases", "layer.safetensors")
+        assert said.startswith("load_captured: expected a safetensors file with the tensors x, attn and v in float16, ")
+
+    def test_captured_tensors_too_large_for_the_dtype_are_told(self, given: Given, here: Path) -> None:
+        file = captured_file(here / "layer.safetensors", self.ONE, x=np.full((3, 5, 4), 1e5))
+        said = TestCouldNotRun().refused(given, "cli_subjects:prune", "--cases", file, "--dtype", "float16")
+        assert said == "check layer.safetensors: expected numbers within the range of float16, got larger ones"
+
+    def test_captured_tensors_without_a_class_row_are_told(self, given: Given, here: Path) -> None:
+        file = captured_file(here / "layer.safetensors", {"prefix": "0"})
+        said = TestCouldNotRun().refused(given, "cli_subjects:topk", "--cases", file, "--method", "topk")
+        assert said == "check layer.safetensors: expected a prefix of 1 or more for topk, got prefix 0"
+
+
+class TestJson:
+    """``--json FILE`` holds the whole report."""
+
+    def test_json_is_complete_and_alone(self, given: Given, here: Path) -> None:
+        before = set(here.iterdir())
+        status, out, err = given("check", "cli_subjects:shorter", "--json", "report.json", *FEW)
+        assert status == 1
+        assert err.splitlines()[-1] == "report: report.json"
+        report = json.loads((here / "report.json").read_text(encoding="utf-8"))
+        assert (report["subject"], report["conforms"]) == ("cli_subjects:shorter", False)
+        assert [(row["clause"], row["verdict"]) for row in report["clauses"]] == [
+            ("POMT-PRUNE-1", "wrong"),
+            ("POMT-PRUNE-2", "blocked"),
+        ]
+        assert report["clauses"][0]["failure"]["message"] in out
+        assert {path.name for path in set(here.iterdir()) - before} <= {"report.json", "__pycache__"}
+
+
+class TestStreams:
+    """Whatever the streams are, the report arrives."""
+
+    def test_terminal_shows_a_bar_and_no_lines(self, given: Given, monkeypatch: pytest.MonkeyPatch) -> None:
+        class Terminal(io.StringIO):
+            def isatty(self) -> bool:
+                return True
+
+        terminal = Terminal()
+        monkeypatch.setenv("TERM", "xterm-256color")
+        monkeypatch.setattr(sys, "stderr", terminal)
+        status, out, _ = given("check", "cli_subjects:prune", *FEW)
+        assert status == 0
+        assert "conforms to 2 clauses" in out
+        assert "\x1b[2K" in terminal.getvalue()
+        assert "conforms     generated" not in terminal.getvalue()
+
+    def test_stream_without_unicode_gets_its_report(self, given: Given, monkeypatch: pytest.MonkeyPatch) -> None:
+        stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+        monkeypatch.setattr(sys, "stdout", stream)
+        assert given("check", "cli_subjects:prune", *FEW)[0] == 0
+        stream.seek(0)
+        told = stream.read()
+        assert told.startswith("cli_subjects:prune \\xb7 pomt")
+        assert "conforms to 2 clauses" in told
+
+
+class TestParser:
+    """The options and their defaults."""
+
+    def test_defaults_are_those_of_check(self) -> None:
+        parsed = build_parser().parse_args(["check", "a:b"])
+        assert (parsed.method, parsed.dtype, parsed.device, parsed.seed) == ("pomt", "float32", "cpu", 0)
+        assert (parsed.clause, parsed.cases, parsed.json) == (None, None, None)
+        from pomt_ref.conformance import MAX_EXAMPLES  # noqa: PLC0415 -- beside the assertion it is for
+
+        assert parsed.max_examples == MAX_EXAMPLES
+
+    def test_version_is_told(self, given: Given) -> None:
+        assert given("--version") == (0, f"pomt-ref {__version__}\n", "")
+
+    def test_module_runs_as_the_command(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setattr(sys, "argv", ["pomt-ref", "--version"])
+        with pytest.raises(SystemExit) as ended:
+            runpy.run_module("pomt_ref", run_name="__main__")
+        runpy.run_module("pomt_ref.__main__", run_name="imported")
+        assert ended.value.code == 0
+        assert capsys.readouterr().out == f"pomt-ref {__version__}\n"
+
+
+def in_a_process(
+    folder: Path, *arguments: str, python: tuple[str, ...] = ("-m", "pomt_ref")
+) -> subprocess.CompletedProcess[str]:
+    """The command in a process of its own."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("HYPOTHESIS")}
+    return subprocess.run(
+        [sys.executable, *python, *arguments],
+        cwd=folder,
+        env={**inherited, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+        encoding="utf-8",
+    )
+
+
+class TestProcess:
+    """As a user's shell runs it."""
+
+    def test_help_answers_without_anything_heavy(self, tmp_path: Path) -> None:
+        program = (
+            "import sys\nfrom pomt_ref.cli import main\ntry:\n    main(['check', '--help'])\nfinally:\n"
+            "    print(sorted({'torch', 'numpy', 'hypothesis', 'rich', 'jaxtyping'} & set(sys.modules)))"
+        )
+        ran = in_a_process(tmp_path, python=("-c", program))
+        assert ran.returncode == 0
+        assert "exit status: 0 it conforms, 1 it does not, 2 the check could not run" in ran.stdout
+        assert ran.stdout.splitlines()[-1] == "[]"
+
+    def test_missing_module_ends_with_status_2(self, tmp_path: Path) -> None:
+        ran = in_a_process(tmp_path, "check", "no_such_module:prune")
+        assert (ran.returncode, ran.stdout) == (2, "")
+        assert ran.stderr.startswith("pomt-ref check no_such_module:prune: expected a module no_such_module that can ")
+        assert ran.stderr.count("\n") == 1
+
+    def test_same_seed_gives_the_same_report_anywhere_and_leaves_nothing_behind(self, tmp_path: Path) -> None:
+        """Hypothesis would leave a folder .hypothesis."""
+        reports: list[dict[str, Any]] = []
+        for name in ("one", "tests/two"):
+            folder = tmp_path / name
+            folder.mkdir(parents=True)
+            (folder / "cli_subjects.py").write_text(SUBJECTS)
+            clauses = ("--clause", "POMT-META-1", "--clause", "POMT-RANK-1", "--clause", "POMT-PRUNE-2")
+            options = ("--seed", "3", "--max-examples", "20", "--json", "report.json")
+            ran = in_a_process(folder, "check", "cli_subjects:in_place", *options, *clauses)
+            assert (ran.returncode, "Traceback" in ran.stderr) == (1, False)
+            reports.append(json.loads((folder / "report.json").read_text()))
+            left = {path.name for path in folder.iterdir()} - {"__pycache__"}
+            assert left == {"cli_subjects.py", "report.json"}
+        for report in reports:
+            for row in report["clauses"]:
+                del row["seconds"]
+        assert reports[0] == reports[1]
+        assert [row["verdict"] for row in reports[0]["clauses"]] == ["conforms", "wrong", "conforms"]
