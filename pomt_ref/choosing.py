@@ -78,8 +78,7 @@ def choose_remove(
     tokens = [_count("tokens", count) for count in tokens]
     latency, accuracy = _measured("latency", latency), _measured("accuracy", accuracy)
     _check_curves(tokens, latency, accuracy)
-    if not isinstance(alpha, Real) or not 0 <= alpha <= 1:
-        raise OptionError("choose_remove", "CHOOSE-1", "0 <= alpha <= 1", f"alpha={alpha!r}")
+    _check_weight(alpha)
     total = max(tokens) if total is None else _count("total", total)
     if total < max(tokens):
         raise CountError("choose_remove", "CHOOSE-1", f"total >= {max(tokens)}", f"total={total}")
@@ -101,6 +100,12 @@ def _measured(name: str, curve: Sequence[float]) -> list[float]:
         return [float(value) for value in curve]
     except (TypeError, ValueError) as error:
         raise KindError("choose_remove", "CHOOSE-1", f"{name}, a sequence of numbers", f"{curve!r}") from error
+
+
+def _check_weight(alpha: object) -> None:
+    """Reject what is no share of one."""
+    if not isinstance(alpha, Real) or not 0 <= float(alpha) <= 1:
+        raise OptionError("choose_remove", "CHOOSE-1", "0 <= alpha <= 1", f"alpha={alpha!r}")
 
 
 def _check_curves(tokens: Sequence[int], latency: Sequence[float], accuracy: Sequence[float]) -> None:

@@ -5,9 +5,9 @@ costs a pass over the tensor and, on an accelerator, one synchronisation.
 """
 
 from numbers import Integral
-from operator import index
-from typing import Final, get_args
+from typing import Any, Final, get_args
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -131,14 +131,13 @@ def class_row(function: str, class_index: int, *, prefix: int, check: Check) -> 
         raise CountError(function, "SIB-1", f"0 <= class_index <= {prefix - 1}", f"class_index={class_index}")
 
 
-def plain(count: int) -> int:
+def plain(count: int | np.integer[Any]) -> int:
     """A NumPy integer as the int that it stands for, so that sums do not overflow; a symbolic one stays symbolic.
 
-    >>> import numpy
-    >>> plain(numpy.int8(100)) + 100
+    >>> plain(np.int8(100)) + 100
     200
     """
-    return count if isinstance(count, (int, torch.SymInt)) else index(count)
+    return int(count) if isinstance(count, np.integer) else count
 
 
 def finite(function: str, clause: str, *, check: Check, **named: Tensor) -> None:

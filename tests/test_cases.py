@@ -19,7 +19,7 @@ from pomt_ref.errors import PomtError, ShapeError, ValuesError
 from pomt_ref.testing import FAMILIES, LAWS, Captured, Case, Dtype, Family, Law, Shape, build_case, cases, shapes
 from pomt_ref.testing.captured import load_captured
 from pomt_ref.testing.cases import make_case
-from pomt_ref.testing.families import softmax
+from pomt_ref.testing.family import softmax
 from pomt_ref.testing.rounding import ORACLE, representable
 from pomt_ref.testing.strategies import LARGE, LONG, PREFIXES, SMALL, long_cases
 

@@ -31,11 +31,11 @@ from pomt_ref.conformance import (
     SubjectFailedError,
     as_subject,
     check,
+    judging,
     load_subject,
     require,
     run_law,
 )
-from pomt_ref.conformance import runner as runner_module
 from pomt_ref.conformance.display import show_progress, show_report
 from pomt_ref.conformance.report import Verdict
 from pomt_ref.conformance.snippet import snippet
@@ -584,7 +584,7 @@ class TestRunLaw:
         row = run_law(law, as_subject(honest, name="a:b"), dtype="float32", examples=100, seed=0)
         assert seen[-2:] == [513, 1025]
         assert (row.verdict, row.cases) == ("conforms", len(seen) - 1)
-        few = runner_module.LONG_FROM - 1
+        few = judging.LONG_FROM - 1
         run_law(law, as_subject(honest, name="a:b"), dtype="float32", examples=few, seed=0)
         assert seen[-1] < 513
 

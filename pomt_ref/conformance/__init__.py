@@ -1,8 +1,9 @@
 """Does an implementation conform? The check, its subjects and its report."""
 
 from pomt_ref.conformance.errors import SubjectError, SubjectFailedError
+from pomt_ref.conformance.judging import Progress, run_law
 from pomt_ref.conformance.report import Failure, Report, Row, Verdict
-from pomt_ref.conformance.runner import MAX_EXAMPLES, Progress, check, require, run_law
+from pomt_ref.conformance.runner import MAX_EXAMPLES, check, require
 from pomt_ref.conformance.subject import TorchSubject, as_subject, load_subject
 
 __all__ = [

@@ -12,8 +12,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as Bar
 from rich.table import Table
 
+from pomt_ref.conformance.judging import Progress
 from pomt_ref.conformance.report import Report, Verdict
-from pomt_ref.conformance.runner import Progress
 from pomt_ref.testing import Law
 
 COLOURS: Final[dict[Verdict, str]] = {

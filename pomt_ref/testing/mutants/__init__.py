@@ -1,6 +1,7 @@
 """Faulty implementations that the laws must reject, and honest variants that they must accept."""
 
-from pomt_ref.testing.mutants.faults import FAULTS, HONEST, Mutant
+from pomt_ref.testing.mutants.faults import FAULTS, Mutant
+from pomt_ref.testing.mutants.honest import HONEST
 from pomt_ref.testing.mutants.step import ClassStep, Step
 
 __all__ = ["FAULTS", "HONEST", "ClassStep", "Mutant", "Step"]
