@@ -5,9 +5,9 @@ costs a pass over the tensor and, on an accelerator, one synchronisation.
 """
 
 from numbers import Integral
-from typing import Any, Final, get_args
+from operator import index
+from typing import Final, SupportsIndex, cast, get_args
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -131,13 +131,15 @@ def class_row(function: str, class_index: int, *, prefix: int, check: Check) -> 
         raise CountError(function, "SIB-1", f"0 <= class_index <= {prefix - 1}", f"class_index={class_index}")
 
 
-def plain(count: int | np.integer[Any]) -> int:
+def plain(count: SupportsIndex) -> int:
     """A NumPy integer as the int that it stands for, so that sums do not overflow; a symbolic one stays symbolic.
 
-    >>> plain(np.int8(100)) + 100
+    >>> import numpy
+    >>> plain(numpy.int8(100)) + 100
     200
     """
-    return int(count) if isinstance(count, np.integer) else count
+    # A symbolic integer stands where an int does, and must not be asked for its value.
+    return cast("int", count) if isinstance(count, torch.SymInt) else index(count)
 
 
 def finite(function: str, clause: str, *, check: Check, **named: Tensor) -> None:
