@@ -10,7 +10,10 @@ with a build of torch of its own.
 import hashlib
 import os
 import shutil
+import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -27,6 +30,12 @@ NO_SHAPE_CHECKER: Final = "--jaxtyping-packages="
 """Switches the run-time checker of annotations off: pyproject.toml says what cannot run under it."""
 WRITE_STAMP: Final = "import pathlib, sys; pathlib.Path(sys.argv[1]).write_text(sys.argv[2])"
 """A step of the installation, so that `nox --no-install`, which skips installing, does not call it done."""
+
+MANY_CASES: Final = ("properties", "docs", "README.md", "tests/test_documents.py", "tests/test_kills.py")
+"""Tests that draw many cases, or run the command: coverage would double their time and does not need them."""
+
+COMPILED: Final = "tests/isolated/test_compile_export.py"
+"""Covers nothing that is not covered anyway, and tracing doubles the time of torch's compiler."""
 
 _interpreter = str(OWN_INTERPRETER) if OWN_INTERPRETER.exists() else sys.executable
 
@@ -60,6 +69,28 @@ def _python(session: nox.Session, *arguments: str | Path, success_codes: tuple[i
     session.run(_interpreter, *arguments, env={"PYTHONPATH": str(ROOT)}, success_codes=success_codes, external=True)
 
 
+@contextmanager
+def _beside(session: nox.Session, *arguments: str) -> Iterator[None]:
+    """Run a module beside what the block does, and show what it printed after it."""
+    BUILD.mkdir(exist_ok=True)
+    log = BUILD / "beside.log"
+    environment = {**os.environ, **{k: v for k, v in session.env.items() if v is not None}, "PYTHONPATH": str(ROOT)}
+    with log.open("w") as output:
+        process = subprocess.Popen(  # noqa: S603 -- our own interpreter, our own arguments
+            [_interpreter, *arguments], stdout=output, stderr=subprocess.STDOUT, env=environment
+        )
+    try:
+        yield
+        process.wait()
+    finally:
+        process.kill()
+        process.wait()
+        session.log(f"beside it: {' '.join(arguments)}")
+        print(log.read_text(), flush=True)  # noqa: T201 -- what pytest printed
+    if process.returncode:
+        session.error(f"{' '.join(arguments)} failed with exit code {process.returncode}")
+
+
 @nox.session(venv_backend="none", requires=["environment"])
 def tests(session: nox.Session) -> None:
     """Run unit tests, properties, every example in docs and docstrings, on CPU and CUDA as found; coverage 100 %."""
@@ -67,9 +98,12 @@ def tests(session: nox.Session) -> None:
         _python(session, "-m", "pytest", *session.posargs)
         return
     _python(session, "-m", "coverage", "erase")
-    _python(session, "-m", "coverage", "run", "-m", "pytest")
-    apart = ("tests/isolated", "--doctest-modules", "pomt_ref", NO_SHAPE_CHECKER)
-    _python(session, "-m", "coverage", "run", "-m", "pytest", *apart)
+    # Two cores, two processes: what covers the package, and beside it what holds its laws with many cases.
+    with _beside(session, "-m", "pytest", *MANY_CASES):
+        _python(session, "-m", "coverage", "run", "-m", "pytest", "tests", *(f"--ignore={path}" for path in MANY_CASES))
+        apart = ("tests/isolated", "--doctest-modules", "pomt_ref", f"--ignore={COMPILED}", NO_SHAPE_CHECKER)
+        _python(session, "-m", "coverage", "run", "-m", "pytest", *apart)
+        _python(session, "-m", "pytest", COMPILED, NO_SHAPE_CHECKER)
     _python(session, "-m", "coverage", "combine", "--quiet")
     _python(session, "-m", "coverage", "report")
 

@@ -14,11 +14,11 @@ SLOW_IS_FINE = (hypothesis.HealthCheck.too_slow,)
 
 HEADER_SHOWN = pytest.StashKey[bool]()
 
-hypothesis.settings.register_profile("dev", deadline=None, max_examples=25, suppress_health_check=SLOW_IS_FINE)
+hypothesis.settings.register_profile("dev", deadline=None, max_examples=10, suppress_health_check=SLOW_IS_FINE)
 hypothesis.settings.register_profile(
     "ci",
     deadline=None,
-    max_examples=25,
+    max_examples=10,
     derandomize=True,
     database=None,
     print_blob=True,

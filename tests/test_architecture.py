@@ -4,6 +4,7 @@ import ast
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -101,7 +102,8 @@ def imported_modules(node: ast.AST, package: list[str], modules: frozenset[str])
             return
 
 
-def imports(path: str, source: str, modules: frozenset[str]) -> Iterator[Import]:
+@cache
+def imports(path: str, source: str, modules: frozenset[str]) -> tuple[Import, ...]:
     """Every import of a file, relative ones resolved, late ones marked."""
     name = module_name(path)
     package = name.split(".") if path.endswith("__init__.py") else name.split(".")[:-1]
@@ -113,7 +115,7 @@ def imports(path: str, source: str, modules: frozenset[str]) -> Iterator[Import]
             inside = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
             yield from walk(child, late=late or inside)
 
-    yield from walk(ast.parse(source), late=False)
+    return tuple(walk(ast.parse(source), late=False))
 
 
 def violations(sources: Mapping[str, str]) -> list[str]:

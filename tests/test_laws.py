@@ -271,8 +271,6 @@ class TestShape:
             {},
             {"remove": 2},
             {},
-            {"remove": 3},
-            {},
             {"remove": 4},
             {},
             {"remove": 5},
