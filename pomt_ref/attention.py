@@ -102,6 +102,6 @@ def attention_score(
     tensor([[1.0000, 0.8333]])
     """
     contracts.options("attention_score", normalisation=normalisation, check=check)
-    contracts.attention("attention_score", attn, prefix=prefix, normalisation=normalisation, check=check)
+    contracts.layer("attention_score", attn=attn, prefix=prefix, normalisation=normalisation, check=check)
     sums = attention_sums(attn, prefix=prefix)
     return sums / largest_sum(sums, normalisation=normalisation)

@@ -17,6 +17,19 @@ from pomt_ref.types import Check, Normalisation, score_dtype
 DTYPES: Final = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 """The floating dtypes of POMT-PREC-1."""
 
+LAYER: Final = {
+    "x": ("POMT-PRUNE-1", ("batch", "tokens", "channels")),
+    "attn": ("POMT-ATT-1", ("batch", "heads", "tokens", "tokens")),
+    "v": ("POMT-MAG-1", ("batch", "heads", "tokens", "features")),
+}
+"""The tensors of a layer: the clause that reads each first, and its axes."""
+
+SHARED: Final = {
+    ("x", "attn"): {"batch": (0, 0), "tokens": (1, 2)},
+    ("attn", "v"): {"batch": (0, 0), "heads": (1, 1), "tokens": (2, 2)},
+}
+"""The axes that two of them have in common, with their places in each."""
+
 ROW_SUM_ROUNDINGS: Final = 8
 """Roundings in storage precision that a row of attention may be off by in common: exponential, sum, quotient and
 store are four, and as many again for kernels that round twice."""
@@ -37,44 +50,29 @@ def one_of(function: str, *, keep: int | None, remove: int | None) -> None:
         raise OptionError(function, "POMT-COUNT-1", "exactly one of keep and remove", f"keep={keep}, remove={remove}")
 
 
-def tokens(function: str, x: Tensor, *, prefix: int, check: Check) -> None:
-    """POMT-PRUNE-1: x is (batch, tokens, channels), with at least one patch token, and finite."""
-    if check == "none":
-        return
-    _tensor(function, "POMT-PRUNE-1", "x", x, ("batch", "tokens", "channels"))
-    _prefix(function, "POMT-PRUNE-1", prefix, x.shape[1])
-    finite(function, "POMT-PRUNE-3", x=x, check=check)
-
-
-def attention(
-    function: str, attn: Tensor, *, prefix: int, normalisation: Normalisation | None = None, check: Check
+def layer(
+    function: str, *, prefix: int, check: Check, normalisation: Normalisation | None = None, **tensors: Tensor
 ) -> None:
-    """POMT-ATT-1: attn is (batch, heads, tokens, tokens), every row a distribution over keys.
+    """POMT-PRUNE-1: x, attn and v of one layer, or some of them: their shapes, what they share, their values.
 
     With a normalisation, POMT-ATT-2 needs some patch-to-patch attention to divide by.
     """
     if check == "none":
         return
-    _tensor(function, "POMT-ATT-1", "attn", attn, ("batch", "heads", "tokens", "tokens"))
-    if attn.shape[2] != attn.shape[3]:
-        expected = "attn of shape (batch, heads, tokens, tokens)"
-        raise ShapeError(function, "POMT-ATT-1", expected, f"{tuple(attn.shape)}")
-    _prefix(function, "POMT-ATT-1", prefix, attn.shape[2])
+    for name, tensor in tensors.items():
+        clause, axes = LAYER[name]
+        _shape(function, clause, name, tensor, axes, prefix=prefix)
+    for (one, other), places in SHARED.items():
+        if one in tensors and other in tensors:
+            _same(function, (one, tensors[one]), (other, tensors[other]), axes=places)
     if check == "shapes":
         return
-    finite(function, "POMT-ATT-1", attn=attn, check=check)
-    _distribution(function, attn)
+    for name, tensor in tensors.items():
+        finite(function, LAYER[name][0], check=check, **{name: tensor})
+    if "attn" in tensors:
+        _distribution(function, tensors["attn"])
     if normalisation is not None:
-        _some_patch_attention(function, attn, prefix=prefix, normalisation=normalisation)
-
-
-def values(function: str, v: Tensor, *, prefix: int, check: Check) -> None:
-    """POMT-MAG-1: v is (batch, heads, tokens, features), and finite."""
-    if check == "none":
-        return
-    _tensor(function, "POMT-MAG-1", "v", v, ("batch", "heads", "tokens", "features"))
-    _prefix(function, "POMT-MAG-1", prefix, v.shape[2])
-    finite(function, "POMT-MAG-1", v=v, check=check)
+        _some_patch_attention(function, tensors["attn"], prefix=prefix, normalisation=normalisation)
 
 
 def scores(function: str, scores: Tensor, *, prefix: int, check: Check) -> None:
@@ -86,16 +84,6 @@ def scores(function: str, scores: Tensor, *, prefix: int, check: Check) -> None:
     if prefix < 0:
         raise CountError(function, "POMT-RANK-1", "prefix >= 0", f"prefix={prefix}")
     finite(function, "POMT-RANK-1", scores=scores, check=check)
-
-
-def agreement(function: str, *, attn: Tensor, x: Tensor | None = None, v: Tensor | None = None, check: Check) -> None:
-    """POMT-PRUNE-1: the inputs come from one layer: the same dtype, device, batch, tokens and heads."""
-    if check == "none":
-        return
-    if x is not None:
-        _same(function, ("x", x), ("attn", attn), axes={"batch": (0, 0), "tokens": (1, 2)})
-    if v is not None:
-        _same(function, ("attn", attn), ("v", v), axes={"batch": (0, 0), "heads": (1, 1), "tokens": (2, 2)})
 
 
 def keep_count(function: str, keep: int, *, tokens: int, prefix: int, clause: str, check: Check) -> None:
@@ -171,9 +159,14 @@ def _integer(function: str, clause: str, name: str, value: object) -> None:
         raise KindError(function, clause, f"{name}, an int", f"{name}={value!r}")
 
 
-def _prefix(function: str, clause: str, prefix: int, count: int) -> None:
-    """POMT-PRUNE-1: the prefix leaves at least one patch token."""
+def _shape(function: str, clause: str, name: str, tensor: Tensor, axes: tuple[str, ...], *, prefix: int) -> None:
+    """A tensor with these axes, square where an axis comes twice, in which the prefix leaves a patch token."""
+    _tensor(function, clause, name, tensor, axes)
+    tokens = axes.index("tokens")
+    if axes.count("tokens") > 1 and tensor.shape[tokens] != tensor.shape[tokens + 1]:
+        raise ShapeError(function, clause, f"{name} of shape ({', '.join(axes)})", f"{tuple(tensor.shape)}")
     _integer(function, clause, "prefix", prefix)
+    count = tensor.shape[tokens]
     if not 0 <= prefix <= count - 1:
         raise CountError(function, clause, f"0 <= prefix <= {count - 1}", f"prefix={prefix} (tokens={count})")
 

@@ -54,7 +54,7 @@ def magnitude_score(
     tensor([[0.2500, 0.2500, 0.2500]])
     """
     contracts.options("magnitude_score", check=check)
-    contracts.values("magnitude_score", v, prefix=prefix, check=check)
+    contracts.layer("magnitude_score", v=v, prefix=prefix, check=check)
     share = value_sums(v).softmax(dim=-1)
     contracts.finite("magnitude_score", "POMT-MAG-1", share=share, check=check)
     return share[:, prefix:]

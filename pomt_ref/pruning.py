@@ -101,10 +101,7 @@ def prune(
     (tensor([9., 1., 4.]), tensor([[1]]), tensor([[3, 2]]))
     """
     contracts.options("prune", normalisation=normalisation, check=check)
-    contracts.tokens("prune", x, prefix=prefix, check=check)
-    contracts.attention("prune", attn, prefix=prefix, normalisation=normalisation, check=check)
-    contracts.values("prune", v, prefix=prefix, check=check)
-    contracts.agreement("prune", x=x, attn=attn, v=v, check=check)
+    contracts.layer("prune", x=x, attn=attn, v=v, prefix=prefix, normalisation=normalisation, check=check)
     keep = planned_keep("prune", x.shape[1], prefix=prefix, keep=keep, remove=remove, check=check)
 
     scores = score(attn.detach(), v.detach(), prefix=prefix, normalisation=normalisation, check="none")

@@ -42,9 +42,7 @@ def score(
     tensor([[1.1000, 1.5000]])
     """
     contracts.options("score", normalisation=normalisation, check=check)
-    contracts.attention("score", attn, prefix=prefix, normalisation=normalisation, check=check)
-    contracts.values("score", v, prefix=prefix, check=check)
-    contracts.agreement("score", attn=attn, v=v, check=check)
+    contracts.layer("score", attn=attn, v=v, prefix=prefix, normalisation=normalisation, check=check)
     attention = attention_score(attn, prefix=prefix, normalisation=normalisation, check="none")
     scores = attention + magnitude_score(v, prefix=prefix, check="none")
     contracts.finite("score", "POMT-SCORE-1", scores=scores, check=check)

@@ -160,9 +160,7 @@ def _class_order(
 ) -> tuple[int, Float[Tensor, "batch patches"], Int[Tensor, "batch patches"]]:
     """Check the inputs, then T, the class scores and the order: what Top-K and EViT have in common."""
     contracts.options(function, check=check)
-    contracts.tokens(function, x, prefix=prefix, check=check)
-    contracts.attention(function, attn, prefix=prefix, normalisation=None, check=check)
-    contracts.agreement(function, x=x, attn=attn, check=check)
+    contracts.layer(function, x=x, attn=attn, prefix=prefix, check=check)
     contracts.class_row(function, class_index, prefix=prefix, check=check)
     clause, appended = _LENGTH[function]
     keep = planned_keep(

@@ -176,13 +176,13 @@ REFUSALS: Final = [
         OF_X,
         {"x": altered(X, (0, 2, 1), NAN)},
         ValuesError,
-        "expected finite x (POMT-PRUNE-3), got x[0, 2, 1] = nan",
+        "expected finite x (POMT-PRUNE-1), got x[0, 2, 1] = nan",
     ),
     Refusal(
         OF_X,
         {"x": altered(altered(X, (0, 3, 2), INFINITY), (0, 0, 2), -INFINITY)},
         ValuesError,
-        "expected finite x (POMT-PRUNE-3), got x[0, 0, 2] = -inf",
+        "expected finite x (POMT-PRUNE-1), got x[0, 0, 2] = -inf",
     ),
     # ---- attn ---------------------------------------------------------------------------------------------------
     Refusal(OF_ATTN, {"attn": None}, KindError, "expected attn, a torch.Tensor (POMT-ATT-1), got NoneType"),
