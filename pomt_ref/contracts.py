@@ -68,6 +68,8 @@ def layer(
     if check == "shapes":
         return
     for name, tensor in tensors.items():
+        if tensor.is_meta:
+            raise DeviceError(function, "POMT-PREC-1", f'{name} with values, or check="shapes"', "a meta tensor")
         finite(function, LAYER[name][0], check=check, **{name: tensor})
     if "attn" in tensors:
         _distribution(function, tensors["attn"])

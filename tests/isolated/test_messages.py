@@ -502,6 +502,12 @@ REFUSALS: Final = [
         "expected x and attn on one device (POMT-PREC-1), got x on meta, attn on cpu",
     ),
     Refusal(
+        ("magnitude_score",),
+        {"v": V.to("meta")},
+        DeviceError,
+        'expected v with values, or check="shapes" (POMT-PREC-1), got a meta tensor',
+    ),
+    Refusal(
         (*POMT, "score"),
         {"v": V.to("meta"), "check": "shapes"},
         DeviceError,
