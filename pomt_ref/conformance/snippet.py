@@ -60,7 +60,8 @@ def _case_lines(case: Case, captured: Captured | None) -> list[str]:
     shape = ", ".join(f"{axis}={size}" for axis, size in asdict(case.shape).items())
     return [
         "from pomt_ref.testing import build_case",
-        f'case = build_case("{case.family}", seed={case.seed}, dtype="{case.dtype}", {shape})',
+        f"shape = dict({shape})",
+        f'case = build_case("{case.family}", seed={case.seed}, dtype="{case.dtype}", **shape)',
     ]
 
 
