@@ -20,8 +20,9 @@ from pomt_ref.testing import FAMILIES, LAWS, Captured, Case, Dtype, Family, Law,
 from pomt_ref.testing.captured import load_captured
 from pomt_ref.testing.cases import make_case
 from pomt_ref.testing.family import softmax
+from pomt_ref.testing.fixed import BROAD, LONG, fixed_cases
 from pomt_ref.testing.rounding import ORACLE, representable
-from pomt_ref.testing.strategies import LARGE, LONG, PREFIXES, SMALL, long_cases
+from pomt_ref.testing.strategies import LARGE, PREFIXES, SMALL
 
 DTYPES: Final[tuple[Dtype, ...]] = get_args(Dtype)
 PREFIX: Final = {"prefix": "1"}
@@ -196,10 +197,12 @@ class TestStrategies:
         import_module("numbers_of_a_subject")
         assert drawn() == before
 
-    def test_long_cases_are_for_laws_of_mixed_sizes(self) -> None:
-        mixed, small = law_of("POMT-RANK-1"), law_of("POMT-META-1")
-        assert [case.shape.patches for case in long_cases(mixed, dtype="float32", seed=0)] == list(LONG)
-        assert list(long_cases(small, dtype="float32", seed=0)) == []
+    def test_fixed_cases_are_broad_for_every_family_and_long_for_laws_of_mixed_sizes(self) -> None:
+        for clause, long in (("POMT-RANK-1", LONG), ("POMT-META-1", ())):
+            law = law_of(clause)
+            found = list(fixed_cases(law, dtype="float32", seed=0))
+            broad = [(name, shape) for name in law.families for shape in (FAMILIES[name].widen(each) for each in BROAD)]
+            assert [(case.family, case.shape) for case in found] == broad + [("ordinary", shape) for shape in long]
 
 
 def stored(path: Path, tensors: Mapping[str, np.ndarray] | None = None, *, prefix: Mapping[str, str] = PREFIX) -> Path:

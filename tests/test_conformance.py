@@ -584,7 +584,7 @@ class TestRunLaw:
         row = run_law(law, as_subject(honest, name="a:b"), dtype="float32", examples=100, seed=0)
         assert seen[-2:] == [513, 1025]
         assert (row.verdict, row.cases) == ("conforms", len(seen) - 1)
-        few = judging.LONG_FROM - 1
+        few = judging.FIXED_FROM - 1
         run_law(law, as_subject(honest, name="a:b"), dtype="float32", examples=few, seed=0)
         assert seen[-1] < 513
 

@@ -23,11 +23,11 @@ from pomt_ref.testing import (
     LawViolation,
     NotOfferedError,
     cases,
-    long_cases,
+    fixed_cases,
 )
 
-LONG_FROM: Final = 100
-"""Checks of at least this many cases a clause also hold the two of :data:`pomt_ref.testing.strategies.LONG`."""
+FIXED_FROM: Final = 100
+"""Checks of at least this many cases a clause also hold the fixed ones of :mod:`pomt_ref.testing.fixed`."""
 
 
 @dataclass
@@ -78,7 +78,7 @@ def run_law(
 
     def hold_all() -> None:
         holds()
-        for case in long_cases(law, dtype=dtype, seed=seed) if examples >= LONG_FROM and captured is None else ():
+        for case in fixed_cases(law, dtype=dtype, seed=seed) if examples >= FIXED_FROM and captured is None else ():
             with suppress(InapplicableError):
                 tally.judge(law, case, subject)
 

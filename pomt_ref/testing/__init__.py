@@ -6,9 +6,10 @@ Nothing here imports the torch reference: it must not certify itself.
 from pomt_ref.testing.captured import Captured, load_captured
 from pomt_ref.testing.cases import Case, Shape
 from pomt_ref.testing.families import FAMILIES, Family
+from pomt_ref.testing.fixed import fixed_cases
 from pomt_ref.testing.laws import LAWS, Law, laws_of
 from pomt_ref.testing.rounding import Dtype
-from pomt_ref.testing.strategies import cases, long_cases, shapes
+from pomt_ref.testing.strategies import cases, shapes
 from pomt_ref.testing.subject import Gradients, Method, Outcome, Subject
 from pomt_ref.testing.violation import InapplicableError, LawViolation, NotOfferedError
 
@@ -30,9 +31,9 @@ __all__ = [
     "Subject",
     "build_case",
     "cases",
+    "fixed_cases",
     "laws_of",
     "load_captured",
-    "long_cases",
     "shapes",
 ]
 

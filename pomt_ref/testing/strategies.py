@@ -1,6 +1,6 @@
 """Hypothesis strategies: a shape from short lists and one seed, so that many cases are cheap and shrink to a line."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, Final
 
 from hypothesis import strategies as st
@@ -22,16 +22,6 @@ SMALL: Final = (1, 2, 3, 4, 5, 6, 8, 12, 16, 17, 24)
 
 LARGE: Final = (33, 64, 65, 129, 196, 257, 300)
 """Past the switches of sorting algorithms, the range of 8-bit indices, and what half precision can tell apart."""
-
-LONG: Final = (513, 1025)
-"""Patch tokens past the block sizes that kernels are written for; the oracle takes half a second for the second."""
-
-
-def long_cases(law: Law, *, dtype: Dtype, seed: int) -> Iterator[Case]:
-    """The two cases of long sequences that every law of mixed sizes is held to, shortest first."""
-    for patches in LONG if law.sizes == "mixed" else ():
-        shape = Shape(1, 1, patches + 1, features=2, channels=3, prefix=1, keep=patches * 3 // 4)
-        yield FAMILIES["ordinary"].build(shape, seed=seed, dtype=dtype)
 
 
 @st.composite

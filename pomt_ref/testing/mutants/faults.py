@@ -28,6 +28,11 @@ def _sums_with(reduce: Callable[[step.Attention], torch.Tensor]) -> Callable[[st
     return lambda attn, prefix: reduce(wide(attn)[:, :, prefix:, prefix:]).sum(1)
 
 
+def _two_heads_of_long(attn: step.Attention) -> torch.Tensor:
+    """Past 32 tokens, only two heads are read."""
+    return attn.amax(1) if attn.shape[2] <= 32 else attn[:, :2].amax(1)  # noqa: PLR2004 -- the fault's own number
+
+
 def _prefix_columns_in_maximum(total: PerPatch, attn: step.Attention, prefix: int) -> PerPatch:
     """M over all keys, prefix keys included."""
     every = torch.amax(wide(attn)[:, :, prefix:, :], 1).sum(1)
@@ -76,6 +81,12 @@ def _mean_of(choose: Callable[..., Rows]) -> Callable[..., Rows]:
         return wide(choose(x, kept, discarded, prefix)).mean(1, keepdim=True).to(x.dtype)
 
     return mean
+
+
+def _narrow_mean(x: Rows, kept: step.Indices, discarded: step.Indices, prefix: int) -> Rows:
+    """Past 128 channels, nothing is written."""
+    row = step.mean(x, kept, discarded, prefix)
+    return torch.cat((row[..., :128], torch.zeros_like(row[..., 128:])), 2)
 
 
 def _weighted_mean(x: Rows, _kept: step.Indices, discarded: step.Indices, _prefix: int) -> Rows:
@@ -152,6 +163,8 @@ FAULTS: Final[tuple[Mutant, ...]] = (
         Step(sums=_sums_with(lambda a: (a * torch.arange(1, a.shape[1] + 1).reshape(-1, 1, 1)).amax(1))),
     ),
     Mutant("eight heads at most", Step(sums=_sums_with(lambda a: a[:, :8].amax(1)))),
+    Mutant("twelve heads at most", Step(sums=_sums_with(lambda a: a[:, :12].amax(1)))),
+    Mutant("two heads of a long sequence", Step(sums=_sums_with(_two_heads_of_long))),
     Mutant("maximum over queries", Step(sums=lambda a, prefix: wide(a)[:, :, prefix:, prefix:].amax((1, 2)))),
     Mutant("own token left out", Step(sums=_sums_with(lambda a: a.amax(1) * (1 - torch.eye(a.shape[2]).to(a))))),
     Mutant("sum over keys", Step(sums=lambda a, prefix: wide(a)[:, :, prefix:, prefix:].amax(1).sum(2))),
@@ -159,6 +172,7 @@ FAULTS: Final[tuple[Mutant, ...]] = (
     Mutant("sum before maximum", Step(sums=lambda a, prefix: wide(a)[:, :, prefix:, prefix:].sum(2).amax(1))),
     Mutant("maximum of each sample", Step(relative=lambda s, _a, _p: s / s.amax(1, keepdim=True))),
     Mutant("first sample for all", Step(relative=lambda s, _a, _p: s / s[:1].amax())),
+    Mutant("maximum of three samples", Step(relative=lambda s, _a, _p: s / s[:3].amax())),
     Mutant("no normalisation", Step(relative=lambda s, _a, _p: s)),
     Mutant("divided by the mean", Step(relative=lambda s, _a, _p: s / s.mean())),
     Mutant("prefix columns in the maximum", Step(relative=_prefix_columns_in_maximum)),
@@ -169,6 +183,7 @@ FAULTS: Final[tuple[Mutant, ...]] = (
     Mutant("mean over heads of v", Step(value_sums=lambda v: wide(v).mean(1).sum(2))),
     Mutant("sum before maximum of v", Step(value_sums=lambda v: wide(v).sum(3).amax(1))),
     Mutant("largest feature alone", Step(value_sums=lambda v: wide(v).amax((1, 3)))),
+    Mutant("64 features at most", Step(value_sums=lambda v: step.value_sums(v[..., :64]))),
     Mutant("softmax over patches", Step(share=lambda t, prefix: t[:, prefix:].softmax(1))),
     Mutant("exponential bare", Step(share=lambda t, prefix: (t.exp() / t.exp().sum(1, keepdim=True))[:, prefix:])),
     Mutant("attention alone", Step(combine=lambda m, _p: m)),
@@ -200,6 +215,8 @@ FAULTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "mean of one row too few", Step(mean=_mean_of(lambda x, _k, d, _p: take(x, d[:, : max(1, d.shape[1] - 1)])))
     ),
+    Mutant("mean of 300 rows at most", Step(mean=_mean_of(lambda x, _k, d, _p: take(x, d[:, :300])))),
+    Mutant("mean of 128 channels at most", Step(mean=_narrow_mean)),
     Mutant("class row added to the mean", Step(mean=lambda x, k, d, p: step.mean(x, k, d, p) + x[:, :1] / 64)),
     Mutant("sum for mean", Step(mean=lambda x, _k, d, _p: wide(take(x, d)).sum(1, keepdim=True).to(x.dtype))),
     Mutant("running sum in dtype", Step(mean=_running_sum), dtype="float16"),
