@@ -13,7 +13,7 @@ from rich.progress import Progress as Bar
 from rich.table import Table
 
 from pomt_ref.conformance.judging import Progress
-from pomt_ref.conformance.report import Report, Verdict
+from pomt_ref.conformance.report import Failure, Report, Verdict
 from pomt_ref.testing import Law
 
 COLOURS: Final[dict[Verdict, str]] = {
@@ -50,10 +50,23 @@ def show_report(report: Report, console: Console) -> None:
     """The table, the failures, and the verdict in one line at the end."""
     print(f"{report.subject} · {report.method} · {report.dtype} on {report.device}", file=console.file)
     console.print(_table(report))
-    for failure in report.failures:
-        print(f"\n{failure.message}\n  smallest case: {failure.case}\n  paste to see it again:\n", file=console.file)
-        print(textwrap.indent(failure.snippet, "    "), file=console.file)
+    if report.offered:
+        print(f"held as well, since it is returned: {', '.join(report.offered)}", file=console.file)
+    wrong, seen = {row.clause for row in report.rows if row.verdict == "wrong"}, set()
+    for row in report.rows:
+        if row.failure is not None:
+            said = row.failure.message.partition(" wrong: ")[2]
+            _show_failure(row.failure, console, short=row.blocked_by in wrong or said in seen)
+            seen.add(said)
     print(f"\n{_verdict(report)}", file=console.file)
+
+
+def _show_failure(failure: Failure, console: Console, *, short: bool) -> None:
+    """The message, the smallest case and the snippet; the message alone where another failure shows the same."""
+    print(f"\n{failure.message}", file=console.file)
+    if not short:
+        print(f"  smallest case: {failure.case}\n  paste to see it again:\n", file=console.file)
+        print(textwrap.indent(failure.snippet, "    "), file=console.file)
 
 
 def _table(report: Report) -> Table:
@@ -80,14 +93,11 @@ def _verdict(report: Report) -> str:
     silent = _names(report, ("not offered",))
     aside = f"; not offered: {silent}" if silent else ""
     if report.conforms:
-        return f"{report.subject} conforms to {_clauses(report)} clauses{aside} ({basis})"
-    broken = _names(report, ("wrong", "blocked", "not shown")) or "no clause was shown to hold"
-    return f"{report.subject} does not conform: {broken}{aside} ({basis})"
-
-
-def _clauses(report: Report) -> int:
-    """How many clauses were held."""
-    return len({row.clause for row in report.rows})
+        count = len({row.clause for row in report.rows})
+        return f"{report.subject} conforms to {count} clause{'s' if count > 1 else ''}{aside} ({basis})"
+    broken: tuple[Verdict, ...] = ("wrong", "blocked", "not shown")
+    told = "; ".join(f"{verdict}: {names}" for verdict in broken if (names := _names(report, (verdict,))))
+    return f"{report.subject} does not conform; {told or 'no clause was shown to hold'}{aside} ({basis})"
 
 
 def _names(report: Report, verdicts: tuple[Verdict, ...]) -> str:

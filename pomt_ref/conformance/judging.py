@@ -90,7 +90,17 @@ def run_law(
         failure = Failure(law.clause, tally.case.family, tally.message, tally.case, code)
     seconds = time.perf_counter() - begin
     source = "generated" if captured is None else captured.name
-    row = Row(law.clause, law.statement, source, verdict, tally.shown, dict(tally.families), seconds, failure)
+    row = Row(
+        law.clause,
+        law.statement,
+        source,
+        verdict,
+        tally.shown,
+        dict(tally.families),
+        seconds,
+        failure,
+        tally.blocked_by,
+    )
     progress.clause_ends(row)
     return row
 
@@ -133,8 +143,8 @@ class _Tally:
             self.not_offered = True
             return
         except LawViolation as violation:
-            self._fail(case, str(violation))
             self.blocked_by = None if violation.clause == law.clause else violation.clause
+            self._fail(case, str(violation) if self.blocked_by is None else f"{law.clause} blocked by {violation}")
             raise
         except SubjectFailedError as failed:
             self._fail(case, f"{law.clause} wrong: {failed}")

@@ -39,6 +39,8 @@ class Row:
     """How many of them came from each family."""
     seconds: float
     failure: Failure | None = None
+    blocked_by: str | None = None
+    """The clause that keeps this one from being judged, where the verdict is ``blocked``."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,8 @@ class Report:
     device: str
     seed: int
     max_examples: int
+    offered: tuple[str, ...]
+    """What the implementation returns beside its output: stages, kept, discarded. They are held as well."""
     versions: dict[str, str]
     rows: tuple[Row, ...]
 
@@ -88,6 +92,7 @@ class Report:
             "device": self.device,
             "seed": self.seed,
             "max_examples": self.max_examples,
+            "offered": self.offered,
             "versions": self.versions,
         }
         return json.dumps({**head, "clauses": rows}, indent=2) + "\n"

@@ -3,6 +3,7 @@
 import platform
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, Final, get_args
 
 import hypothesis
@@ -22,6 +23,7 @@ from pomt_ref.testing import (
     Method,
     Shape,
     laws_of,
+    load_captured,
 )
 from pomt_ref.testing.rounding import representable
 
@@ -39,9 +41,9 @@ def check(
     device: str = "cpu",
     method: Method = "pomt",
     max_examples: int | None = None,
-    clauses: Iterable[str] | None = None,
+    clauses: Iterable[str] | str | None = None,
     seed: int = 0,
-    captured: Captured | None = None,
+    captured: Captured | Path | str | None = None,
     progress: Progress | None = None,
 ) -> Report:
     """Hold an implementation against the specification, clause by clause.
@@ -52,9 +54,10 @@ def check(
         device: where they are.
         method: ``"pomt"``, or ``"topk"`` or ``"evit"``, which are called without v.
         max_examples: cases a clause; 200 by default.
-        clauses: which clauses; all of the method by default.
+        clauses: which clause or clauses; all of the method by default.
         seed: the same seed draws the same cases.
-        captured: tensors of a real model; laws that hold on any input are held on them too, in a row of their own.
+        captured: tensors of a real model, or the file that they lie in; laws that hold on any input are held on them
+            too, in a row of their own.
         progress: called as the check proceeds.
 
     Returns:
@@ -70,10 +73,13 @@ def check(
     held = _held(subject, method, device)
     name = _dtype_name(held.name, dtype)
     laws = _chosen(held.name, method, clauses)
+    examples = MAX_EXAMPLES if max_examples is None else max_examples
+    if examples < 1:
+        raise SubjectError(held.name, "max_examples of 1 or more", f"{examples}")
+    captured = load_captured(Path(captured)) if isinstance(captured, (str, Path)) else captured
     _require_device(held.name, device, name)
     _require_captured(captured, method, name)
-    _require_tensor(held, name)
-    examples = MAX_EXAMPLES if max_examples is None else max_examples
+    offered = _offered(held, name)
     rows: list[Row] = []
     for law in laws:
         sources = [None] if captured is None or not law.any_input else [None, captured]
@@ -87,7 +93,7 @@ def check(
         "numpy": np.__version__,
         "hypothesis": hypothesis.__version__,
     }
-    return Report(held.name, method, name, device, seed, examples, versions, tuple(rows))
+    return Report(held.name, method, name, device, seed, examples, offered, versions, tuple(rows))
 
 
 def require(
@@ -106,6 +112,8 @@ def require(
 
 def _held(subject: Callable[..., Any] | str, method: Method, device: str) -> TorchSubject:
     """The subject, imported where it is named."""
+    if method not in get_args(Method):
+        raise SubjectError(f"{subject}", f"a method in {', '.join(get_args(Method))}", f"{method}")
     if isinstance(subject, str):
         return load_subject(subject, method=method, device=device)
     module = getattr(subject, "__module__", None) or "__main__"
@@ -113,14 +121,14 @@ def _held(subject: Callable[..., Any] | str, method: Method, device: str) -> Tor
     return as_subject(subject, name=f"{module}:{name}", method=method, device=device)
 
 
-def _chosen(subject: str, method: Method, clauses: Iterable[str] | None) -> list[Law]:
+def _chosen(subject: str, method: Method, clauses: Iterable[str] | str | None) -> list[Law]:
     """The laws of these clauses, in the order of the specification."""
     laws = laws_of(method)
     known = [law.clause for law in laws]
-    wanted = known if clauses is None else list(clauses)
+    wanted = known if clauses is None else [clauses] if isinstance(clauses, str) else list(clauses)
     for clause in wanted:
         if clause not in known:
-            raise SubjectError(subject, f"a clause of {method}: {', '.join(known)}", clause)
+            raise SubjectError(subject, f"a clause of {method}", f"{clause}; they are {', '.join(known)}")
     return [law for law in laws if law.clause in wanted]
 
 
@@ -154,11 +162,18 @@ def _require_captured(captured: Captured | None, method: Method, dtype: Dtype) -
         raise SubjectError(f"{captured.path}", f"numbers within the range of {dtype}", "larger ones")
 
 
-def _require_tensor(subject: TorchSubject, dtype: Dtype) -> None:
-    """One ordinary call: what returns no tensor cannot be held against the laws; what raises is left to them."""
+def _offered(subject: TorchSubject, dtype: Dtype) -> tuple[str, ...]:
+    """One ordinary call: what returns beside its output, by name. What raises is left to the laws to tell.
+
+    Raises:
+        SubjectError: no tensor came, which cannot be held against the laws.
+    """
     shape = Shape(batch=2, heads=2, tokens=6, features=3, channels=4, prefix=1, keep=2)
     with suppress(SubjectFailedError):
         try:
-            subject.run(FAMILIES["ordinary"].build(shape, seed=0, dtype=dtype))
+            outcome = subject.run(FAMILIES["ordinary"].build(shape, seed=0, dtype=dtype))
         except NoTensorError as error:
             raise SubjectError(subject.name, f"a call that returns {OUTPUT}", error.kind) from error
+        rows = {"kept": outcome.kept, "discarded": outcome.discarded}
+        return (*outcome.stages, *(name for name, indices in rows.items() if indices is not None))
+    return ()

@@ -21,6 +21,7 @@ def snippet(clause: str, case: Case, subject: TorchSubject, captured: Captured |
     return "\n".join(
         [
             "import torch",
+            "torch.set_printoptions(precision=9)",
             "from pomt_ref import oracle",
             "from pomt_ref.conformance import require",
             *_case_lines(case, captured),

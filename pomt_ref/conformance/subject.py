@@ -1,9 +1,11 @@
 """An implementation under check: any callable on torch tensors, made to answer in the terms of the laws."""
 
 import inspect
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -63,9 +65,7 @@ class TorchSubject:
             changed_inputs=changed,
             kept=_indices(_part(answer, "kept", 1)),
             discarded=_indices(_part(answer, "discarded", 2)),
-            stages={
-                name: _to_numpy(stage) for name in STAGES if isinstance(stage := getattr(answer, name, None), Tensor)
-            },
+            stages=_stages(answer),
         )
 
     def gradients(self, case: Case, weights: Float64[np.ndarray, "batch output channels"]) -> Gradients | None:
@@ -95,7 +95,7 @@ class TorchSubject:
         except KeyboardInterrupt:
             raise
         except BaseException as error:
-            raise SubjectFailedError(f"raised {_told(error)}") from error
+            raise SubjectFailedError(f"raised {_told(error)}{_place(error)}") from error
 
     def _tokens(self, answer: object) -> Tensor:
         """The output among what came back."""
@@ -165,6 +165,18 @@ def _part(answer: object, name: str, position: int) -> object:
     return getattr(answer, name, answer if position == 0 else None)
 
 
+def _stages(answer: object) -> dict[str, Float64[np.ndarray, "..."]]:
+    """The stages that an answer offers; what is offered under the name of a stage has to be one."""
+    found = {}
+    for name in STAGES:
+        stage = getattr(answer, name, None)
+        if stage is not None and not isinstance(stage, Tensor):
+            raise SubjectFailedError(f"offers {name} as {_kind(stage)}, expected a torch.Tensor")
+        if stage is not None:
+            found[name] = _to_numpy(stage)
+    return found
+
+
 def _indices(found: object) -> np.ndarray | None:
     """Offered indices as int64, None if there are none: a tuple may hold something else in that place."""
     if not isinstance(found, Tensor) or found.is_floating_point():
@@ -191,6 +203,12 @@ def _kind(answer: object) -> str:
     kind = "None" if answer is None else f"{type(answer).__module__}.{type(answer).__qualname__}"
     kind = kind.removeprefix("builtins.")
     return f"{kind} that begins with {_kind(answer[0])}" if isinstance(answer, tuple) and answer else kind
+
+
+def _place(error: BaseException) -> str:
+    """The line of the implementation that raised, if there is one."""
+    lines = traceback.extract_tb(error.__traceback__)[1:]  # the first is the call itself
+    return f" ({Path(lines[-1].filename).name}:{lines[-1].lineno})" if lines else ""
 
 
 def _told(error: BaseException) -> str:

@@ -30,7 +30,9 @@ def permuting_patch_tokens_permutes_scores(case: Case, subject: Subject) -> None
     order = np.random.default_rng(case.seed).permutation(patches) + prefix
     order = np.concatenate([np.arange(prefix), order])
     permuted = case.having(x=case.x[:, order], attn=case.attn[:, :, order][..., order], v=case.v[:, :, order])
-    _require_same("POMT-META-1", case, permuted, subject)
+    _require_same(
+        "POMT-META-1", case, permuted, subject, f"with the tokens of x, attn and v in the order {order.tolist()}"
+    )
 
 
 @law(
@@ -41,7 +43,8 @@ def permuting_patch_tokens_permutes_scores(case: Case, subject: Subject) -> None
 def permuting_heads_changes_nothing(case: Case, subject: Subject) -> None:
     """Permuting the heads changes nothing."""
     order = np.roll(np.arange(case.shape.heads), 1)
-    _require_same("POMT-META-2", case, case.having(attn=case.attn[:, order], v=case.v[:, order]), subject)
+    permuted = case.having(attn=case.attn[:, order], v=case.v[:, order])
+    _require_same("POMT-META-2", case, permuted, subject, f"with the heads in the order {order.tolist()}")
 
 
 @law(
@@ -53,7 +56,7 @@ def permuting_heads_changes_nothing(case: Case, subject: Subject) -> None:
 def adding_a_constant_to_every_value_sum_changes_nothing(case: Case, subject: Subject) -> None:
     """Adding a constant to every t leaves p unchanged: here a whole number to every value."""
     constant = (-3.0, -2.0, 1.0, 2.0)[case.seed % 4]
-    _require_same("POMT-META-3", case, case.having(v=case.v + constant), subject)
+    _require_same("POMT-META-3", case, case.having(v=case.v + constant), subject, f"with {constant:g} added to v")
 
 
 @law(
@@ -83,7 +86,8 @@ def batch_mates_count_in_a_batch_and_not_in_a_sample(case: Case, subject: Subjec
 def duplicating_a_head_changes_nothing(case: Case, subject: Subject) -> None:
     """Duplicating a head changes nothing."""
     again = [*range(case.shape.heads), case.seed % case.shape.heads]
-    _require_same("POMT-META-5", case, case.having(attn=case.attn[:, again], v=case.v[:, again]), subject)
+    changed = case.having(attn=case.attn[:, again], v=case.v[:, again])
+    _require_same("POMT-META-5", case, changed, subject, f"with head {again[-1]} appended once more")
 
 
 @law(
@@ -96,7 +100,7 @@ def prefix_rows_of_x_influence_no_other_row(case: Case, subject: Subject) -> Non
     """The prefix rows of x never influence another row."""
     x = case.x.copy()
     x[:, : case.shape.prefix] *= -2
-    _require_same("POMT-META-6", case, case.having(x=x), subject)
+    _require_same("POMT-META-6", case, case.having(x=x), subject, "with the prefix rows of x times -2")
 
 
 @law(
@@ -130,7 +134,7 @@ def gradients_flow_to_kept_rows_and_mean(case: Case, subject: Subject) -> None:
             raise LawViolation("POMT-META-7", f"the output has a gradient with respect to {name}, expected none")
 
 
-def _require_same(clause: str, case: Case, changed: Case, subject: Subject) -> None:
+def _require_same(clause: str, case: Case, changed: Case, subject: Subject, change: str) -> None:
     """The rows after the prefix are the same, where scores are far enough apart for that to be asked."""
     for one in (case, changed):
         if not separated(one, *scores_and_bounds(one)):
@@ -142,16 +146,16 @@ def _require_same(clause: str, case: Case, changed: Case, subject: Subject) -> N
         old, new = kept_rows(case, before, sample), kept_rows(changed, after, sample)
         if old.tobytes() != new.tobytes():
             place = int(np.argwhere((old != new).any(axis=1))[0, 0]) if (old != new).any() else 0
-            raise LawViolation(clause, f"kept row {place} of sample {sample} is another one after the change")
-        _require_same_mean(clause, case, before, after, sample)
+            raise LawViolation(clause, f"kept row {place} of sample {sample} is another one {change}")
+        _require_same_mean(clause, case, before, after, sample, change)
 
 
-def _require_same_mean(clause: str, case: Case, before: Outcome, after: Outcome, sample: int) -> None:
+def _require_same_mean(clause: str, case: Case, before: Outcome, after: Outcome, sample: int, change: str) -> None:
     """The same rows have the same mean, within both runs' FLOAT-2."""
     reading = readings(case, before, np.zeros((case.shape.batch, case.shape.patches)))[sample]
     rows = case.patch_rows(sample)[list(reading.discarded)]
     bound = rounding.mean_bound(rows, profile=rounding.normative(case.dtype), dtype=case.dtype)
-    what = f"mean row of sample {sample} after the change"
+    what = f"mean row of sample {sample} {change}"
     require_close(clause, what, after.tokens[sample, -1], before.tokens[sample, -1], 2 * bound)
 
 

@@ -77,7 +77,9 @@ def require_order(
         low, high = intervals(case.patch_rows(sample), scores[sample], bounds[sample])
         disorder = first_disorder(reading, low, high)
         if disorder is not None:
-            raise LawViolation(clause, _tell(disorder, case, sample, scores[sample], bounds[sample]))
+            told = _tell(disorder, case, sample, scores[sample], bounds[sample])
+            right_set = first_disorder(_in_order(reading, scores[sample]), low, high) is None
+            raise LawViolation(clause, f"{told}; the tokens kept are right, their order is not" if right_set else told)
     return found
 
 
@@ -125,6 +127,11 @@ def separated(case: Case, scores: Scores, bounds: Scores) -> bool:
         if len({row.tobytes() for row in case.patch_rows(sample)}) < case.shape.patches:
             return False
     return True
+
+
+def _in_order(reading: Reading, scores: Float64[np.ndarray, " patches"]) -> Reading:
+    """The same tokens, the kept ones in descending score."""
+    return Reading(tuple(sorted(reading.kept, key=lambda position: -scores[position])), reading.discarded)
 
 
 def _tell(

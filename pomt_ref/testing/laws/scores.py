@@ -1,5 +1,7 @@
 """POMT-ATT, POMT-MAG, POMT-SCORE, POMT-RANK, POMT-PREC · laws of what ranks the tokens."""
 
+from typing import Final
+
 import numpy as np
 
 from pomt_ref import oracle
@@ -9,6 +11,9 @@ from pomt_ref.testing.laws.law import law
 from pomt_ref.testing.laws.reading import require_close, require_order, require_shape, scores_and_bounds
 from pomt_ref.testing.subject import Subject
 from pomt_ref.testing.violation import LawViolation
+
+ORDER: Final = "POMT-RANK-1"
+"""What a wrong order is blamed on where the stage of a law is offered and right."""
 
 
 @law(
@@ -31,13 +36,14 @@ from pomt_ref.testing.violation import LawViolation
 def attention_sums_decide(case: Case, subject: Subject) -> None:
     """S_j is the sum over patch queries of the maximum over heads of A[h, i, j], for every patch key j."""
     scores, bounds = scores_and_bounds(case)
-    outcome = subject.run(case)
+    outcome, blamed = subject.run(case), "POMT-ATT-1"
     if "sums" in outcome.stages:
         expected = oracle.attention_sums(case.attn, prefix=case.shape.prefix)
         profile = rounding.normative(case.dtype)
         bound = rounding.sum_bound(expected, terms=case.shape.patches, profile=profile)
         require_close("POMT-ATT-1", "attention sum", outcome.stages["sums"], expected, bound)
-    require_order("POMT-ATT-1", case, outcome, scores, bounds)
+        blamed = ORDER
+    require_order(blamed, case, outcome, scores, bounds)
 
 
 @law(
@@ -56,14 +62,15 @@ def attention_sums_decide(case: Case, subject: Subject) -> None:
 def sums_are_relative_to_the_largest_of_the_batch(case: Case, subject: Subject) -> None:
     """m_j = S_j / M, M = the maximum of S over the whole batch and all patch keys."""
     scores, bounds = scores_and_bounds(case)
-    outcome = subject.run(case)
+    outcome, blamed = subject.run(case), "POMT-ATT-2"
     if "attention" in outcome.stages:
         expected = oracle.attention_score(case.attn, prefix=case.shape.prefix)
         require_close("POMT-ATT-2", "attention score", outcome.stages["attention"], expected, bounds)
         largest = float(outcome.stages["attention"].max())
         if largest != 1:
             raise LawViolation("POMT-ATT-2", f"the largest attention score is {largest!r}, expected exactly 1")
-    require_order("POMT-ATT-2", case, outcome, scores, bounds)
+        blamed = ORDER
+    require_order(blamed, case, outcome, scores, bounds)
 
 
 @law(
@@ -84,7 +91,7 @@ def sums_are_relative_to_the_largest_of_the_batch(case: Case, subject: Subject) 
 def value_sums_decide(case: Case, subject: Subject) -> None:
     """t_k = sum over features of max over heads of v[h, k, :]; p = softmax of t over all N tokens, prefix included."""
     scores, bounds = scores_and_bounds(case)
-    outcome = subject.run(case)
+    outcome, blamed = subject.run(case), "POMT-MAG-1"
     if "value_sums" in outcome.stages:
         strongest = case.v.max(axis=1)
         profile, terms = rounding.normative(case.dtype), case.shape.features
@@ -93,7 +100,8 @@ def value_sums_decide(case: Case, subject: Subject) -> None:
     if "magnitude" in outcome.stages:
         expected = oracle.magnitude_score(case.v, prefix=case.shape.prefix)
         require_close("POMT-MAG-1", "magnitude score", outcome.stages["magnitude"], expected, bounds)
-    require_order("POMT-MAG-1", case, outcome, scores, bounds)
+        blamed = ORDER
+    require_order(blamed, case, outcome, scores, bounds)
 
 
 @law(
@@ -104,14 +112,15 @@ def value_sums_decide(case: Case, subject: Subject) -> None:
 def scores_are_the_sum_of_both_parts(case: Case, subject: Subject) -> None:
     """s_j = m_j + p_j, so 0 ≤ s ≤ 2."""
     scores, bounds = scores_and_bounds(case)
-    outcome = subject.run(case)
+    outcome, blamed = subject.run(case), "POMT-SCORE-1"
     if "scores" in outcome.stages:
         got = outcome.stages["scores"]
         require_close("POMT-SCORE-1", "score", got, scores, bounds)
         least, most = float(got.min()), float(got.max())
         if least < 0 or most > 2:  # noqa: PLR2004 -- the clause's own bound
             raise LawViolation("POMT-SCORE-1", f"scores from {least!r} to {most!r}, expected within [0, 2]")
-    require_order("POMT-SCORE-1", case, outcome, scores, bounds)
+        blamed = ORDER
+    require_order(blamed, case, outcome, scores, bounds)
 
 
 @law(
