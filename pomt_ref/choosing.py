@@ -1,13 +1,15 @@
 """CHOOSE · how many tokens to remove, from latency and accuracy measured at several token counts."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from numbers import Real
 from operator import index
-from typing import SupportsIndex
+from typing import SupportsIndex, TypeVar
 
 from pomt_ref.errors import CountError, KindError, OptionError, ShapeError, ValuesError
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -75,30 +77,41 @@ def choose_remove(
     >>> choose_remove([49, 99, 197], [1.0, 1.5, 4.0], [0.5, 0.75, 0.8]).remove
     98
     """
-    tokens = [_count("tokens", count) for count in tokens]
+    tokens = [_count("tokens", count) for count in _listed("tokens", tokens)]
     latency, accuracy = _measured("latency", latency), _measured("accuracy", accuracy)
     _check_curves(tokens, latency, accuracy)
     _check_weight(alpha)
     total = max(tokens) if total is None else _count("total", total)
     if total < max(tokens):
         raise CountError("choose_remove", "CHOOSE-1", f"total >= {max(tokens)}", f"total={total}")
-    worth = utility(latency, accuracy, alpha=alpha)
+    worth = utility(latency, accuracy, alpha=float(alpha))
     _, chosen = max(zip(worth, tokens, strict=True))
     return Choice(remove=total - chosen, tokens=chosen, utility=worth)
 
 
+def _listed(name: str, sequence: Iterable[T]) -> list[T]:
+    """A sequence of any kind as a list; a single number is none."""
+    try:
+        return list(sequence)
+    except TypeError as error:
+        raise KindError("choose_remove", "CHOOSE-1", f"{name}, a sequence", f"{sequence!r}") from error
+
+
 def _count(name: str, count: object) -> int:
     """A token count as an int; a bool or a float is none."""
-    if isinstance(count, bool) or not isinstance(count, SupportsIndex):
-        raise KindError("choose_remove", "CHOOSE-1", f"{name} of integers", f"{count!r}")
-    return index(count)
+    try:
+        if not isinstance(count, bool) and isinstance(count, SupportsIndex):
+            return index(count)
+    except TypeError:  # an array or a tensor of several numbers
+        pass
+    raise KindError("choose_remove", "CHOOSE-1", f"{name} of integers", f"{count!r}")
 
 
 def _measured(name: str, curve: Sequence[float]) -> list[float]:
     """A curve as floats, whatever sequence it comes in."""
     try:
-        return [float(value) for value in curve]
-    except (TypeError, ValueError) as error:
+        return [float(value) for value in _listed(name, curve)]
+    except (TypeError, ValueError, OverflowError) as error:
         raise KindError("choose_remove", "CHOOSE-1", f"{name}, a sequence of numbers", f"{curve!r}") from error
 
 

@@ -147,6 +147,9 @@ def _tensor(function: str, clause: str, name: str, tensor: Tensor, axes: tuple[s
     expected = f"{name} of shape ({', '.join(axes)})"
     if not isinstance(tensor, Tensor):
         raise KindError(function, clause, f"{name}, a torch.Tensor", f"{type(tensor).__name__}")
+    if tensor.layout != torch.strided or tensor.is_nested:
+        kind = "a nested tensor" if tensor.is_nested else f"{tensor.layout}"
+        raise KindError(function, clause, f"{name}, a dense tensor", kind)
     if tensor.dtype not in DTYPES:
         raise DtypeError(function, "POMT-PREC-1", f"{name} in float16, bfloat16, float32 or float64", f"{tensor.dtype}")
     if tensor.ndim != len(axes):

@@ -128,6 +128,7 @@ class _Tally:
             if self.case is None:  # no answer of the subject failed: the fault is in the law
                 raise
             self.message = f"answers differently on a second call; the first time: {self.message}"
+            self.blocked_by = None  # what wavers is at fault itself
             return "wrong"
         except hypothesis.errors.Unsatisfiable:
             return "not shown"

@@ -112,13 +112,18 @@ def require(
 
 def _held(subject: Callable[..., Any] | str, method: Method, device: str) -> TorchSubject:
     """The subject, imported where it is named."""
+    name = subject if isinstance(subject, str) else _name(subject)
     if method not in get_args(Method):
-        raise SubjectError(f"{subject}", f"a method in {', '.join(get_args(Method))}", f"{method}")
+        raise SubjectError(name, f"a method in {', '.join(get_args(Method))}", f"{method}")
     if isinstance(subject, str):
         return load_subject(subject, method=method, device=device)
+    return as_subject(subject, name=name, method=method, device=device)
+
+
+def _name(subject: Callable[..., Any]) -> str:
+    """The ``package.module:attribute`` of a callable, or of its type."""
     module = getattr(subject, "__module__", None) or "__main__"
-    name = getattr(subject, "__qualname__", type(subject).__name__)
-    return as_subject(subject, name=f"{module}:{name}", method=method, device=device)
+    return f"{module}:{getattr(subject, '__qualname__', type(subject).__name__)}"
 
 
 def _chosen(subject: str, method: Method, clauses: Iterable[str] | str | None) -> list[Law]:

@@ -206,8 +206,10 @@ def _kind(answer: object) -> str:
 
 
 def _place(error: BaseException) -> str:
-    """The line of the implementation that raised, if there is one."""
-    lines = traceback.extract_tb(error.__traceback__)[1:]  # the first is the call itself
+    """The line of the implementation that raised, or that called what raised within torch, if there is one."""
+    inside = Path(torch.__file__).parent
+    called = traceback.extract_tb(error.__traceback__)[1:]  # the first is the call itself
+    lines = [line for line in called if inside not in Path(line.filename).parents]
     return f" ({Path(lines[-1].filename).name}:{lines[-1].lineno})" if lines else ""
 
 

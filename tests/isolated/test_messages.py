@@ -503,6 +503,12 @@ REFUSALS: Final = [
     ),
     Refusal(
         ("magnitude_score",),
+        {"v": V.to_sparse()},
+        KindError,
+        "expected v, a dense tensor (POMT-MAG-1), got torch.sparse_coo",
+    ),
+    Refusal(
+        ("magnitude_score",),
         {"v": V.to("meta")},
         DeviceError,
         'expected v with values, or check="shapes" (POMT-PREC-1), got a meta tensor',
@@ -642,7 +648,14 @@ REFUSALS: Final = [
         ("choose_remove",),
         {"latency": None},
         KindError,
-        "expected latency, a sequence of numbers (CHOOSE-1), got None",
+        "expected latency, a sequence (CHOOSE-1), got None",
+    ),
+    Refusal(("choose_remove",), {"tokens": 197}, KindError, "expected tokens, a sequence (CHOOSE-1), got 197"),
+    Refusal(
+        ("choose_remove",),
+        {"tokens": np.array([[49], [99]]).repeat(2, axis=1)},
+        KindError,
+        "expected tokens of integers (CHOOSE-1), got array([49, 49])",
     ),
     Refusal(
         ("choose_remove",),

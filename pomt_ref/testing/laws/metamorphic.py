@@ -155,7 +155,7 @@ def _require_same_mean(clause: str, case: Case, before: Outcome, after: Outcome,
     reading = readings(case, before, np.zeros((case.shape.batch, case.shape.patches)))[sample]
     rows = case.patch_rows(sample)[list(reading.discarded)]
     bound = rounding.mean_bound(rows, profile=rounding.normative(case.dtype), dtype=case.dtype)
-    what = f"mean row of sample {sample} {change}"
+    what = f"{change}, mean row of sample {sample}"
     require_close(clause, what, after.tokens[sample, -1], before.tokens[sample, -1], 2 * bound)
 
 
