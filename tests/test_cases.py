@@ -16,6 +16,7 @@ from safetensors.numpy import save_file
 from safetensors.torch import save_file as save_torch
 
 from pomt_ref.errors import PomtError, ShapeError, ValuesError
+from pomt_ref.oracle import attention_sums
 from pomt_ref.testing import FAMILIES, LAWS, Captured, Case, Dtype, Family, Law, Shape, build_case, cases, shapes
 from pomt_ref.testing.captured import load_captured
 from pomt_ref.testing.cases import make_case
@@ -124,6 +125,16 @@ class TestFamilies:
         assert (widened.batch, widened.heads, widened.prefix, widened.tokens, widened.keep) == (2, 3, 1, 5, 2)
         assert widened.patches == small.patches
         assert FAMILIES["ordinary"].widen(small) == small
+
+    @pytest.mark.parametrize(("batch", "places"), [(2, {0, 1}), (3, {0, 1, 2}), (4, {3}), (5, {4})])
+    def test_contrasting_samples_have_the_strongest_at_any_of_three_places_and_else_last(
+        self, batch: int, places: set[int]
+    ) -> None:
+        """A maximum that is taken over the first few samples alone is seen."""
+        shape = Shape(batch, heads=2, tokens=7, features=1, channels=1, prefix=1, keep=3)
+        built = [FAMILIES["contrasting samples"].build(shape, seed=seed, dtype="float32") for seed in range(20)]
+        largest = [attention_sums(case.attn, prefix=1).max(axis=1) for case in built]
+        assert {int(sums.argmax()) for sums in largest} == places
 
     def test_family_says_what_it_is_for(self) -> None:
         assert all(family.purpose.endswith(".") and family.name == name for name, family in FAMILIES.items())

@@ -27,9 +27,11 @@ SUBJECTS: Final = '''
 
 import functools
 import sys
+from types import SimpleNamespace
 
 import torch
 
+from pomt_ref import trace
 from pomt_ref.testing.mutants import ClassStep, Step
 
 right = Step()
@@ -78,6 +80,10 @@ def two_faults(x, attn, v, *, prefix, keep):
     return prune(x, attn, v, prefix=prefix, keep=keep) + 1
 
 
+def listing(x, attn, v, *, prefix, keep):
+    return SimpleNamespace(tokens=prune(x, attn, v, prefix=prefix, keep=keep), scores=[1.0])
+
+
 kernel = Kernel()
 partial = functools.partial(prune)
 late = lambda *tensors, **counts: right(*tensors, **counts)
@@ -98,6 +104,12 @@ array = changed(torch.Tensor.numpy)
 two_arguments = lambda x, attn: x
 a_number = 3
 '''
+
+
+def line_of(beginning: str) -> str:
+    """Where a line of the module is, as a message tells it."""
+    number = [line.strip().startswith(beginning) for line in SUBJECTS.splitlines()].index(True) + 1
+    return f"(cli_subjects.py:{number})"
 
 
 @pytest.fixture
@@ -148,26 +160,70 @@ class TestVerdict:
         assert err == "POMT-PRUNE-1   conforms     generated\nPOMT-PRUNE-2   conforms     generated\n"
 
     @pytest.mark.parametrize(
-        ("attribute", "says"),
+        ("attribute", "says", "blocked"),
         [
-            ("raising", "POMT-PRUNE-1 wrong: raised ZeroDivisionError: division by zero"),
-            ("exiting", "POMT-PRUNE-1 wrong: raised SystemExit: 0"),
-            ("nan", "POMT-PRUNE-1 wrong: output[0, 0, 0] is nan, expected a finite number"),
-            ("shorter", "POMT-PRUNE-1 wrong: output of shape (1, 1, 1), expected (1, 2, 1)"),
-            ("flat", "POMT-PRUNE-1 wrong: output of shape (2,), expected (1, 2, 1)"),
-            ("integers", "POMT-PRUNE-1 wrong: returned a tensor of torch.int64, expected a floating one"),
-            ("in_place", "POMT-PRUNE-2 wrong: modified in place: x"),
-            ("random", "POMT-PRUNE-2 wrong: "),
-            ("two_faults", "POMT-PRUNE-2 wrong: "),
+            ("raising", f"raised ZeroDivisionError: division by zero {line_of('raising = ')}", False),
+            ("exiting", f"raised SystemExit: 0 {line_of('exiting = ')}", False),
+            ("nan", "output[0, 0, 0] is nan, expected a finite number", True),
+            ("shorter", "output of shape (1, 1, 1), expected (1, 2, 1)", True),
+            ("flat", "output of shape (2,), expected (1, 2, 1)", True),
+            ("integers", "returned a tensor of torch.int64, expected a floating one", False),
+            ("listing", "offers scores as list, expected a torch.Tensor", False),
         ],
     )
-    def test_wrong_implementation_is_told_by_clause(self, given: Given, attribute: str, says: str) -> None:
+    def test_one_fault_in_two_clauses_is_shown_once(
+        self, given: Given, attribute: str, says: str, *, blocked: bool
+    ) -> None:
+        status, out, _ = given("check", f"cli_subjects:{attribute}", *FEW)
+        assert status == 1
+        _, _, told = out.partition("┘\n\n")
+        first, second, last = (
+            told[start:] for start in (0, told.index("\nPOMT-PRUNE-2 ") + 1, told.rindex("\ncli_") + 1)
+        )
+        assert first.startswith(f"POMT-PRUNE-1 wrong: {says}\n  smallest case: batch=1 heads=")
+        assert f'    require("POMT-PRUNE-1", case, {attribute})\n\nPOMT-PRUNE-2 ' in first
+        other = "POMT-PRUNE-2 blocked by POMT-PRUNE-1 wrong" if blocked else "POMT-PRUNE-2 wrong"
+        assert second == f"{other}: {says}\n\n{last}"
+        broken = "POMT-PRUNE-1; blocked: POMT-PRUNE-2" if blocked else "POMT-PRUNE-1, POMT-PRUNE-2"
+        assert last.startswith(f"cli_subjects:{attribute} does not conform; wrong: {broken} (")
+
+    @pytest.mark.parametrize(
+        ("attribute", "says"),
+        [
+            ("in_place", "POMT-PRUNE-2 wrong: modified in place: x\n"),
+            ("random", "POMT-PRUNE-2 wrong: "),
+        ],
+    )
+    def test_fault_in_one_clause_is_told_by_it(self, given: Given, attribute: str, says: str) -> None:
         status, out, _ = given("check", f"cli_subjects:{attribute}", *FEW)
         assert status == 1
         assert says in out
         assert "  smallest case: batch=1 heads=" in out
         assert f'require("POMT-PRUNE-2", case, {attribute})' in out
-        assert f"cli_subjects:{attribute} does not conform: POMT-PRUNE-" in out.splitlines()[-1]
+        assert out.splitlines()[-1].startswith(f"cli_subjects:{attribute} does not conform; wrong: POMT-PRUNE-2 (")
+
+    def test_two_faults_are_shown_both(self, given: Given) -> None:
+        status, out, _ = given("check", "cli_subjects:two_faults", *FEW)
+        assert status == 1
+        place = line_of('raise RuntimeError("nothing to keep")')
+        assert f"\nPOMT-PRUNE-1 wrong: raised RuntimeError: nothing to keep {place}\n  smallest case: " in out
+        assert 'require("POMT-PRUNE-1", case, two_faults)' in out
+        last = out.splitlines()[-1]
+        assert last.startswith("cli_subjects:two_faults does not conform; wrong: POMT-PRUNE-1, POMT-PRUNE-2 (")
+        alone = given("check", "cli_subjects:two_faults", "--max-examples", "5", "--clause", "POMT-PRUNE-2")[1]
+        assert 'require("POMT-PRUNE-2", case, two_faults)' in alone
+
+    def test_what_is_returned_beside_the_output_is_told(self, given: Given, here: Path) -> None:
+        status, out, _ = given("check", "cli_subjects:trace", "--json", "report.json", *FEW)
+        assert status == 0
+        names = ["sums", "attention", "value_sums", "magnitude", "scores", "kept", "discarded"]
+        assert f"┘\nheld as well, since it is returned: {', '.join(names)}\n\ncli_subjects:trace conforms to 2 " in out
+        assert json.loads((here / "report.json").read_text(encoding="utf-8"))["offered"] == names
+
+    def test_one_clause_is_one(self, given: Given) -> None:
+        out = given("check", "cli_subjects:prune", "--max-examples", "2", "--clause", "POMT-PRUNE-1")[1]
+        assert out.splitlines()[-1].startswith("cli_subjects:prune conforms to 1 clause (2 cases, ")
+        assert "held as well" not in out
 
     def test_wrong_dtype_is_told_by_its_clause(self, given: Given) -> None:
         status, out, _ = given("check", "cli_subjects:double", "--clause", "POMT-PREC-1", "--dtype", "float16")
@@ -178,7 +234,11 @@ class TestVerdict:
         status, out, err = given("check", "cli_subjects:raising", "--max-examples", "1")
         assert status == 1
         assert [line.split()[0] for line in err.splitlines()] == [law.clause for law in laws_of("pomt")]
-        assert out.count(" wrong: raised ZeroDivisionError: division by zero\n") == len(laws_of("pomt"))
+        says = f" wrong: raised ZeroDivisionError: division by zero {line_of('raising = ')}\n"
+        assert [line for line in out.splitlines(keepends=True) if line.endswith(says)] == [
+            f"{law.clause}{says}" for law in laws_of("pomt")
+        ]
+        assert out.count("  paste to see it again:\n") == 1
 
     def test_sibling_is_held_by_its_own_clauses(self, given: Given) -> None:
         status, out, _ = given("check", "cli_subjects:topk", "--method", "topk", "--max-examples", "3")
@@ -261,7 +321,7 @@ class TestCouldNotRun:
     def test_wrong_clause_is_told(self, given: Given) -> None:
         said = self.refused(given, "cli_subjects:prune", "--clause", "POMT-ATT-9")
         known = ", ".join(law.clause for law in laws_of("pomt"))
-        assert said == f"check cli_subjects:prune: expected a clause of pomt: {known}, got POMT-ATT-9"
+        assert said == f"check cli_subjects:prune: expected a clause of pomt, got POMT-ATT-9; they are {known}"
 
     @pytest.mark.parametrize("place", ["none/report.json", ".", "cli_subjects.py/report.json"])
     def test_report_without_a_place_is_told_before_the_check(self, given: Given, place: str) -> None:
@@ -377,6 +437,10 @@ class TestJson:
             ("POMT-PRUNE-2", "blocked"),
         ]
         assert report["clauses"][0]["failure"]["message"] in out
+        assert report["clauses"][1]["failure"]["message"] == (
+            "POMT-PRUNE-2 blocked by POMT-PRUNE-1 wrong: output of shape (1, 1, 1), expected (1, 2, 1)"
+        )
+        assert report["offered"] == []
         assert {path.name for path in set(here.iterdir()) - before} <= {"report.json", "__pycache__"}
 
 

@@ -1,9 +1,11 @@
 """The check: what a subject may be and may answer, how a law is run, and what a report says."""
 
 import functools
+import inspect
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import warnings
@@ -35,10 +37,13 @@ from pomt_ref.conformance import (
     load_subject,
     require,
     run_law,
+    runner,
 )
 from pomt_ref.conformance.display import show_progress, show_report
 from pomt_ref.conformance.report import Verdict
 from pomt_ref.conformance.snippet import snippet
+from pomt_ref.conformance.subject import STAGES, TorchSubject
+from pomt_ref.errors import PomtError
 from pomt_ref.testing import (
     Captured,
     Case,
@@ -91,6 +96,24 @@ def raising(error: BaseException) -> Implementation:
         raise error
 
     return implementation
+
+
+RAISED: Final = f"({Path(__file__).name}:{raising.__code__.co_firstlineno + 4})"
+"""The line above that raises, as a message tells it."""
+
+
+def offering(x: Tensor, attn: Tensor, v: Tensor, *, prefix: int, keep: int, **changes: object) -> SimpleNamespace:
+    """Right, with every stage, some of them changed."""
+    return SimpleNamespace(**{**vars(pomt_ref.trace(x, attn, v, prefix=prefix, keep=keep)), **changes})
+
+
+def misordered(x: Tensor, attn: Tensor, v: Tensor, *, prefix: int, keep: int) -> SimpleNamespace:
+    """Right in every stage, its kept rows the wrong way round."""
+    tokens = honest(x, attn, v, prefix=prefix, keep=keep)
+    kept = tokens[:, prefix:-1].flip(1)
+    return offering(
+        x, attn, v, prefix=prefix, keep=keep, tokens=torch.cat([tokens[:, :prefix], kept, tokens[:, -1:]], 1)
+    )
 
 
 def law_of(clause: str) -> Law:
@@ -261,8 +284,18 @@ class TestAnswers:
 
     def test_answer_may_offer_stages_by_name(self) -> None:
         assert list(outcome_of(answering(lambda tokens: Named(tokens, torch.ones(1, 5)))).stages) == ["scores"]
-        offering = answering(lambda tokens: SimpleNamespace(tokens=tokens, scores=[1.0], sums=torch.ones(1, 5)))
-        assert list(outcome_of(offering).stages) == ["sums"], "what is no tensor is not held"
+        some = answering(lambda tokens: SimpleNamespace(tokens=tokens, scores=None, sums=torch.ones(1, 5), other=[1]))
+        assert list(outcome_of(some).stages) == ["sums"], "None is not offered, and other names are nothing to the laws"
+        assert list(outcome_of(offering).stages) == list(STAGES)
+
+    @pytest.mark.parametrize("name", STAGES)
+    @pytest.mark.parametrize(
+        ("stage", "kind"), [([1.0], "list"), (0.5, "float"), (np.ones((1, 5)), "numpy.ndarray"), ((), "tuple")]
+    )
+    def test_answer_that_offers_a_stage_that_is_no_tensor_is_told(self, name: str, stage: object, kind: str) -> None:
+        with pytest.raises(SubjectFailedError) as caught:
+            outcome_of(answering(lambda tokens: SimpleNamespace(tokens=tokens, **{name: stage})))
+        assert str(caught.value) == f"offers {name} as {kind}, expected a torch.Tensor"
 
     @pytest.mark.parametrize(
         ("answer", "kind"),
@@ -300,16 +333,33 @@ class TestAnswers:
     @pytest.mark.parametrize(
         ("error", "says"),
         [
-            (ValueError("wrong\nand more"), "raised ValueError: wrong"),
-            (KeyError(), "raised KeyError: no message"),
-            (SystemExit(0), "raised SystemExit: 0"),
-            (GeneratorExit("out"), "raised GeneratorExit: out"),
+            (ValueError("wrong\nand more"), f"raised ValueError: wrong {RAISED}"),
+            (KeyError(), f"raised KeyError: no message {RAISED}"),
+            (SystemExit(0), f"raised SystemExit: 0 {RAISED}"),
+            (GeneratorExit("out"), f"raised GeneratorExit: out {RAISED}"),
         ],
     )
     def test_answer_may_be_an_error(self, error: BaseException, says: str) -> None:
         with pytest.raises(SubjectFailedError) as caught:
             outcome_of(raising(error))
         assert str(caught.value) == says
+
+    def test_error_of_the_call_itself_has_no_line(self) -> None:
+        with pytest.raises(SubjectFailedError) as caught:
+            TorchSubject(len, "builtins:len").run(made())
+        assert str(caught.value) == "raised TypeError: len() takes no keyword arguments"
+
+    def test_error_within_torch_has_the_line_that_called_it(self) -> None:
+        class Broken(Layer):
+            def forward(self, x: Tensor, attn: Tensor, v: Tensor, prefix: int, keep: int) -> Tensor:
+                del attn, v, prefix, keep
+                return torch.einsum("bb->b", x)
+
+        with pytest.raises(SubjectFailedError) as caught:
+            outcome_of(Broken())
+        line = Broken.forward.__code__.co_firstlineno + 2
+        assert str(caught.value).startswith("raised RuntimeError: einsum(): ")
+        assert str(caught.value).endswith(f" ({Path(__file__).name}:{line})")
 
     def test_interruption_is_obeyed(self) -> None:
         with pytest.raises(KeyboardInterrupt):
@@ -461,8 +511,13 @@ class TestCheck:
         [
             ({"dtype": "int8"}, "expected a dtype in float16, bfloat16, float32, float64, got int8"),
             ({"dtype": torch.int8}, "expected a dtype in float16, bfloat16, float32, float64, got torch.int8"),
-            ({"clauses": ["POMT-ATT-9"]}, ", POMT-META-7, got POMT-ATT-9"),
-            ({"clauses": ["TOPK-1"]}, "expected a clause of pomt: POMT-ATT-1, "),
+            (
+                {"clauses": ["POMT-ATT-9"]},
+                "expected a clause of pomt, got POMT-ATT-9; they are POMT-ATT-1, POMT-ATT-2, ",
+            ),
+            ({"clauses": "TOPK-1"}, "expected a clause of pomt, got TOPK-1; they are POMT-ATT-1, POMT-ATT-2, "),
+            ({"max_examples": 0}, "expected max_examples of 1 or more, got 0"),
+            ({"max_examples": -3}, "expected max_examples of 1 or more, got -3"),
             ({"device": "abacus"}, "expected the device abacus, got Expected one of cpu, cuda, "),
             ({"device": "meta"}, "expected the device meta, got Cannot copy out of meta tensor; no data!"),
         ],
@@ -470,8 +525,59 @@ class TestCheck:
     def test_check_tells_what_keeps_it_from_running(self, arguments: dict[str, Any], says: str) -> None:
         with pytest.raises(SubjectError) as caught:
             check(honest, **arguments)
-        assert says in str(caught.value)
+        assert str(caught.value).startswith(f"check {__name__}:honest: {says}")
         assert "\n" not in str(caught.value)
+
+    @pytest.mark.parametrize(
+        ("subject", "name"),
+        [(honest, f"{__name__}:honest"), (Kernel(), f"{__name__}:Kernel"), ("no:thing", "no:thing")],
+    )
+    def test_check_tells_a_method_that_is_none(
+        self, monkeypatch: pytest.MonkeyPatch, subject: Implementation | str, name: str
+    ) -> None:
+        """Without the checker of annotations, which would refuse the word first."""
+        monkeypatch.setattr(runner, "_held", inspect.unwrap(vars(runner)["_held"]))
+        arguments: dict[str, Any] = {"method": "tome"}
+        with pytest.raises(SubjectError) as caught:
+            inspect.unwrap(check)(subject, **arguments)
+        assert str(caught.value) == f"check {name}: expected a method in pomt, topk, evit, got tome"
+
+    def test_check_takes_one_clause_as_a_word(self) -> None:
+        assert [row.clause for row in check(honest, max_examples=1, clauses="POMT-MAG-1").rows] == ["POMT-MAG-1"]
+
+    @pytest.mark.parametrize(
+        ("function", "offered"),
+        [
+            (honest, ()),
+            (answering(lambda tokens: (tokens, torch.ones(1))), ()),
+            (answering(lambda tokens: (tokens, None, torch.ones(2, 3, dtype=torch.long))), ("discarded",)),
+            (answering(lambda tokens: Named(tokens, torch.ones(1, 5))), ("scores",)),
+            (answering(lambda tokens: SimpleNamespace(tokens=tokens, scores=[1.0])), ()),
+            (offering, ("sums", "attention", "value_sums", "magnitude", "scores", "kept", "discarded")),
+            (raising(ValueError("wrong")), ()),
+        ],
+    )
+    def test_check_names_what_is_offered_beside_the_output(
+        self, function: Implementation, offered: tuple[str, ...]
+    ) -> None:
+        assert check(function, max_examples=1, clauses="POMT-PRUNE-1").offered == offered
+
+    def test_check_reports_a_stage_that_is_no_tensor(self) -> None:
+        wrong = answering(lambda tokens: SimpleNamespace(tokens=tokens, scores=[1.0]))
+        report = check(wrong, max_examples=1)
+        assert {(row.verdict, row.blocked_by) for row in report.rows} == {("wrong", None)}
+        says = "wrong: offers scores as list, expected a torch.Tensor"
+        assert [failure.message for failure in report.failures] == [f"{law.clause} {says}" for law in laws_of("pomt")]
+
+    def test_check_of_right_stages_blames_the_order_alone(self) -> None:
+        clauses = ("POMT-ATT-1", "POMT-ATT-2", "POMT-MAG-1", "POMT-SCORE-1")
+        report = check(misordered, max_examples=20, clauses=[*clauses, "POMT-RANK-1"])
+        rows = [(row.clause, row.verdict, row.blocked_by) for row in report.rows]
+        assert rows == [*((clause, "blocked", "POMT-RANK-1") for clause in clauses), ("POMT-RANK-1", "wrong", None)]
+        for failure in report.failures:
+            blocked = "" if failure.clause == "POMT-RANK-1" else f"{failure.clause} blocked by "
+            assert failure.message.startswith(f"{blocked}POMT-RANK-1 wrong: sample 0 keeps token ")
+            assert failure.message.endswith("; the tokens kept are right, their order is not")
 
     def test_check_tells_a_subject_that_returns_no_tensor(self) -> None:
         with pytest.raises(SubjectError) as caught:
@@ -486,7 +592,7 @@ class TestCheck:
         assert not report.conforms
         assert [(row.clause, row.verdict) for row in report.rows] == [(law.clause, "wrong") for law in laws_of("pomt")]
         assert {failure.message for failure in report.failures} == {
-            f"{law.clause} wrong: raised SystemExit: I leave" for law in laws_of("pomt")
+            f"{law.clause} wrong: raised SystemExit: I leave {RAISED}" for law in laws_of("pomt")
         }
 
     def test_check_reports_a_subject_that_returns_none_later(self) -> None:
@@ -522,6 +628,7 @@ class TestRunLaw:
             row.failure.case.family,
         )
         assert row.cases == sum(row.families.values())
+        assert row.blocked_by is None
 
     def test_run_law_without_shrinking_shows_the_first_case(self) -> None:
         subject = as_subject(answering(lambda tokens: tokens + 1), name="here:it")
@@ -532,10 +639,28 @@ class TestRunLaw:
     def test_run_law_is_blocked_by_another_clause(self) -> None:
         """Blocked: the output breaks another clause, named in the message, and cannot be read far enough."""
         row = verdict_of(answering(lambda tokens: tokens[:, 1:]))
-        assert row.verdict == "blocked"
+        assert (row.verdict, row.blocked_by) == ("blocked", "POMT-PRUNE-1")
         assert row.failure is not None
-        assert row.failure.message.startswith("POMT-PRUNE-1 wrong: output of shape ")
+        assert row.failure.message == (
+            "POMT-RANK-1 blocked by POMT-PRUNE-1 wrong: output of shape (1, 1, 1), expected (1, 2, 1)"
+        )
         assert row.failure.clause == "POMT-RANK-1"
+
+    def test_run_law_blames_what_wavers_even_where_it_was_blocked(self) -> None:
+        calls: list[int] = []
+
+        def wavering(x: Tensor, attn: Tensor, v: Tensor, *, prefix: int, keep: int) -> Tensor:
+            calls.append(0)
+            output = honest(x, attn, v, prefix=prefix, keep=keep)
+            return output[:, 1:] if len(calls) == 1 else output
+
+        row = verdict_of(wavering, "POMT-RANK-1")
+        assert (row.verdict, row.blocked_by) == ("wrong", None)
+        assert row.failure is not None
+        told = (
+            "answers differently on a second call; the first time: POMT-RANK-1 blocked by POMT-PRUNE-1 wrong: output "
+        )
+        assert row.failure.message.startswith(told)
 
     def test_run_law_tells_an_implementation_that_answers_differently(self) -> None:
         calls: list[int] = []
@@ -616,8 +741,12 @@ class TestRequire:
             require("POMT-PRUNE-1", made(), answering(lambda tokens: tokens[:, 1:]))
 
     def test_require_tells_a_clause_that_is_none(self) -> None:
-        with pytest.raises(SubjectError, match="expected a clause of pomt: "):
+        with pytest.raises(SubjectError) as caught:
             require("POMT-RANK-7", made(), honest)
+        known = ", ".join(law.clause for law in laws_of("pomt"))
+        assert str(caught.value) == (
+            f"check {__name__}:honest: expected a clause of pomt, got POMT-RANK-7; they are {known}"
+        )
 
 
 @pytest.fixture
@@ -645,6 +774,23 @@ class TestCaptured:
         rows = [(row.clause, row.source) for row in report.rows]
         assert rows == [("POMT-ATT-1", "generated"), ("POMT-RANK-1", "generated"), ("POMT-RANK-1", captured.name)]
         assert report.rows[2].families == {captured.name: 3}
+
+    @pytest.mark.parametrize("kind", [Path, str])
+    def test_check_takes_the_file_that_captured_tensors_lie_in(
+        self, captured: Captured, kind: Callable[[Path], Path | str]
+    ) -> None:
+        def counted(given: Captured | Path | str) -> list[tuple[str, int, dict[str, int]]]:
+            report = check(honest, max_examples=3, clauses="POMT-RANK-1", captured=given)
+            return [(row.source, row.cases, row.families) for row in report.rows]
+
+        assert counted(kind(captured.path)) == counted(captured)
+        assert counted(captured)[1][0] == "captured: a 'layer'.safetensors"
+
+    def test_check_tells_a_file_of_captured_tensors_that_is_not_there(self, tmp_path: Path) -> None:
+        with pytest.raises(
+            PomtError, match=r"load_captured: expected a safetensors file .* got .*/none\.safetensors: "
+        ):
+            check(honest, captured=tmp_path / "none.safetensors")
 
     def test_check_tells_captured_tensors_without_a_class_row(self, captured: Captured) -> None:
         with pytest.raises(SubjectError, match="expected a prefix of 1 or more for topk, got prefix 0"):
@@ -715,8 +861,30 @@ class TestSnippet:
         for failure, said in zip(failures[:3], told, strict=False):
             assert said.startswith("expected [[")
             assert "\ngot tensor(" in said
-            assert said.splitlines()[-1] == f"LawViolation: {failure.message}"
+            shown = f"LawViolation: {failure.message.removeprefix('TOPK-1 blocked by ')}"
+            assert said.splitlines()[-1] == shown
+        assert failures[2].message.startswith("TOPK-1 blocked by POMT-PRUNE-4 wrong: ")
+        assert re.search(r"got tensor\(\[\[\[ ?-?\d\.\d{9}\D", told[0]), "with the digits that tell float32 apart"
         assert told[3].splitlines()[-1] == "RuntimeError: always", "the implementation's own error, with its traceback"
+
+    def test_snippet_is_a_program(self) -> None:
+        assert snippet("POMT-RANK-1", made(), as_subject(honest, name=f"{__name__}:honest")).splitlines() == [
+            "import torch",
+            "torch.set_printoptions(precision=9)",
+            "from pomt_ref import oracle",
+            "from pomt_ref.conformance import require",
+            "from pomt_ref.testing import build_case",
+            "shape = dict(batch=1, heads=2, tokens=6, features=3, channels=4, prefix=1, keep=2)",
+            'case = build_case("ordinary", seed=1, dtype="float32", **shape)',
+            f"from {__name__} import honest",
+            "x, attn, v = (",
+            "    torch.tensor(array).to(torch.float32) for array in (case.x, case.attn, case.v)",
+            ")",
+            "expected = oracle.prune(case.x, case.attn, case.v, prefix=1, keep=2)",
+            'print("expected", expected.tokens)',
+            'print("got", honest(x, attn, v, prefix=1, keep=2))',
+            'require("POMT-RANK-1", case, honest)',
+        ]
 
     def test_snippet_names_method_and_device_where_they_are_not_the_default(self) -> None:
         subject = replace(as_subject(pomt_ref.evit_prune, name="pomt_ref:evit_prune", method="evit"), device="cuda:1")
@@ -742,14 +910,32 @@ class TestSnippet:
         compile(written, "pasted", "exec")
 
 
-def row_of(clause: str, verdict: Verdict, failure: Failure | None = None, source: str = "generated") -> Row:
+def row_of(
+    clause: str,
+    verdict: Verdict,
+    failure: Failure | None = None,
+    source: str = "generated",
+    blocked_by: str | None = None,
+) -> Row:
     """A row by hand."""
-    return Row(clause, f"{clause} says so.", source, verdict, 3, {"ordinary": 3}, 0.25, failure)
+    return Row(clause, f"{clause} says so.", source, verdict, 3, {"ordinary": 3}, 0.25, failure, blocked_by)
 
 
-def report_of(*rows: Row) -> Report:
+def report_of(*rows: Row, offered: tuple[str, ...] = ()) -> Report:
     """A report by hand."""
-    return Report("here:it", "pomt", "float32", "cpu", 7, 100, {"torch": "2.0"}, rows)
+    return Report("here:it", "pomt", "float32", "cpu", 7, 100, offered, {"torch": "2.0"}, rows)
+
+
+def wrong_of(clause: str, says: str = "so and so") -> Row:
+    """A row of a clause that is wrong."""
+    return row_of(clause, "wrong", Failure(clause, "ordinary", f"{clause} wrong: {says}", made(), f"paste {clause}"))
+
+
+def blocked_of(clause: str, blocked_by: str, says: str = "so and so") -> Row:
+    """A row of a clause that another one blocks."""
+    message = f"{clause} blocked by {blocked_by} wrong: {says}"
+    failure = Failure(clause, "ordinary", message, made(), f"paste {clause}")
+    return row_of(clause, "blocked", failure, blocked_by=blocked_by)
 
 
 FAILURE: Final = Failure("POMT-RANK-1", "ordinary", "POMT-RANK-1 wrong: so and so", made(), "line 1\nline 2")
@@ -776,7 +962,8 @@ class TestReport:
         assert report_of(*(row_of("POMT-RANK-1", verdict) for verdict in verdicts)).conforms == conforms
 
     def test_json_holds_the_whole_report(self) -> None:
-        report = report_of(row_of("POMT-RANK-1", "wrong", FAILURE), row_of("POMT-PRUNE-1", "conforms"))
+        rows = (row_of("POMT-RANK-1", "wrong", FAILURE), row_of("POMT-PRUNE-1", "conforms"))
+        report = report_of(*rows, offered=("scores", "kept"))
         assert json.loads(report.as_json()) == {
             "subject": "here:it",
             "conforms": False,
@@ -785,6 +972,7 @@ class TestReport:
             "device": "cpu",
             "seed": 7,
             "max_examples": 100,
+            "offered": ["scores", "kept"],
             "versions": {"torch": "2.0"},
             "clauses": [
                 {
@@ -871,6 +1059,11 @@ def shown(report: Report, stream: io.StringIO | None = None) -> str:
     return stream.getvalue()
 
 
+def failures_of(report: Report) -> str:
+    """What stands between the table and the verdict."""
+    return shown(report).partition("┘\n\n")[2].rpartition("\nhere:it ")[0]
+
+
 class TestDisplay:
     """Progress while it runs, then a table, and every failure with its smallest case."""
 
@@ -885,6 +1078,59 @@ class TestDisplay:
         )
         assert "│ POMT-RANK-1 │     3 │ conforms    │    0.25 │" in lines
 
+    def test_report_of_one_clause_speaks_of_one(self) -> None:
+        rows = (row_of("POMT-RANK-1", "conforms"), row_of("POMT-RANK-1", "conforms", source="captured: x"))
+        assert shown(report_of(*rows)).splitlines()[-1].startswith("here:it conforms to 1 clause (6 cases, ")
+
+    def test_report_names_what_is_held_as_well_below_the_table(self) -> None:
+        lines = shown(report_of(row_of("POMT-RANK-1", "conforms"), offered=("scores", "kept"))).splitlines()
+        told = "held as well, since it is returned: scores, kept"
+        assert lines.index(told) == len(lines) - 3
+        assert lines[-4].startswith("└")
+        assert "held as well" not in shown(report_of(row_of("POMT-RANK-1", "conforms")))
+
+    def test_report_shows_what_is_blocked_by_a_wrong_clause_in_one_line(self) -> None:
+        rows = (blocked_of("POMT-ATT-1", "POMT-RANK-1", "other words"), wrong_of("POMT-RANK-1"))
+        assert failures_of(report_of(*rows)) == (
+            "POMT-ATT-1 blocked by POMT-RANK-1 wrong: other words\n"
+            "\n"
+            "POMT-RANK-1 wrong: so and so\n"
+            f"  smallest case: {made()}\n"
+            "  paste to see it again:\n"
+            "\n"
+            "    paste POMT-RANK-1\n"
+        )
+
+    def test_report_shows_what_is_blocked_by_a_clause_that_is_not_wrong_in_full(self) -> None:
+        """The clause was not asked for, or conforms on its own cases: nothing else in the report shows the fault."""
+        rows = (blocked_of("POMT-ATT-1", "POMT-PRUNE-1"), wrong_of("POMT-RANK-1", "else"))
+        told = failures_of(report_of(*rows, row_of("POMT-PRUNE-1", "conforms")))
+        assert told.startswith(
+            f"POMT-ATT-1 blocked by POMT-PRUNE-1 wrong: so and so\n  smallest case: {made()}\n  paste to see it again:\n"
+        )
+        assert "    paste POMT-ATT-1\n" in told
+        assert "    paste POMT-RANK-1\n" in told
+
+    def test_report_shows_what_was_said_before_in_one_line(self) -> None:
+        rows = (wrong_of("POMT-ATT-1"), blocked_of("POMT-ATT-2", "POMT-PRUNE-1"), wrong_of("POMT-MAG-1"))
+        told = failures_of(report_of(*rows, wrong_of("POMT-RANK-1", "something else")))
+        assert re.findall("paste (POMT.*)", told) == ["POMT-ATT-1", "POMT-RANK-1"]
+        assert (
+            "\n\nPOMT-ATT-2 blocked by POMT-PRUNE-1 wrong: so and so\n\nPOMT-MAG-1 wrong: so and so\n\nPOMT-RANK-1 "
+            in told
+        )
+
+    def test_report_tells_wrong_from_blocked_and_not_shown(self) -> None:
+        rows = [wrong_of("POMT-ATT-1"), blocked_of("POMT-META-1", "POMT-ATT-1"), wrong_of("POMT-RANK-1")]
+        last = shown(report_of(*rows, row_of("POMT-META-7", "not offered"))).splitlines()[-1]
+        assert last.startswith(
+            "here:it does not conform; wrong: POMT-ATT-1, POMT-RANK-1; blocked: POMT-META-1; not offered: POMT-META-7 (12 "
+        )
+        assert "here:it does not conform; blocked: POMT-META-1 (3 " in shown(report_of(rows[1]))
+        assert "here:it does not conform; not shown: POMT-META-2 (3 " in shown(
+            report_of(row_of("POMT-META-2", "not shown"))
+        )
+
     def test_report_names_what_is_broken_once(self) -> None:
         rows = (
             row_of("POMT-RANK-1", "wrong", FAILURE),
@@ -893,15 +1139,19 @@ class TestDisplay:
             row_of("POMT-META-2", "not shown"),
         )
         told = shown(report_of(*rows))
-        assert "here:it does not conform: POMT-RANK-1, POMT-META-1, POMT-META-2 (12 cases" in told
-        assert told.count(f"POMT-RANK-1 wrong: so and so\n  smallest case: {FAILURE.case}\n") == 2
+        assert (
+            "here:it does not conform; wrong: POMT-RANK-1; blocked: POMT-META-1; not shown: POMT-META-2 (12 cases"
+            in told
+        )
+        assert told.count("POMT-RANK-1 wrong: so and so\n") == 2
+        assert told.count(f"POMT-RANK-1 wrong: so and so\n  smallest case: {FAILURE.case}\n") == 1
         assert "  paste to see it again:\n\n    line 1\n    line 2\n" in told
         assert "captured: [red]x[/].safetensors" in told
         assert "input" in told
 
     def test_report_of_nothing_shown_says_so(self) -> None:
         told = shown(report_of(row_of("POMT-META-7", "not offered")))
-        assert "here:it does not conform: no clause was shown to hold; not offered: POMT-META-7 (" in told
+        assert "here:it does not conform; no clause was shown to hold; not offered: POMT-META-7 (" in told
 
     def test_report_names_the_accelerator(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(torch.cuda, "is_available", lambda: True)

@@ -45,9 +45,14 @@ class Run:
     """What `echo $?` shows after it."""
 
     @property
+    def words(self) -> list[str]:
+        """What follows the name of the program."""
+        return self.line.removeprefix("$ pomt-ref ").split()
+
+    @property
     def arguments(self) -> list[str]:
-        """What follows the name of the program; fewer cases where all conform, which shows with any number of them."""
-        return [*self.line.removeprefix("$ pomt-ref ").split(), *(["--max-examples=20"] if self.status == 0 else [])]
+        """As shown; with fewer cases where all conform, which shows with any number of them."""
+        return [*self.words, *(["--max-examples=20"] if self.status == 0 else [])]
 
 
 def read(page: Path) -> str:
@@ -83,15 +88,15 @@ def read_console(content: str, source: str) -> list[Run]:
     ]
 
 
-def table(lines: tuple[str, ...]) -> list[tuple[str, str]]:
-    """Clause and verdict of every row; counts and seconds are a machine's own."""
+def table(lines: tuple[str, ...], *, counts: bool) -> list[tuple[str, ...]]:
+    """Every row up to the seconds, which are a machine's own, and with the cases where they are to be the same."""
     rows = [[cell.strip() for cell in line.strip("│").split("│")] for line in lines if line.startswith("│")]
-    return [(row[0], row[-2]) for row in rows]
+    return [(*row[:-3], *([row[-3]] if counts else []), row[-2]) for row in rows]
 
 
 def violations(lines: tuple[str, ...]) -> list[str]:
-    """The clauses of the failures that are shown."""
-    return [line.partition(":")[0] for line in lines if re.match(r"[A-Z0-9-]+ wrong: ", line)]
+    """The clauses of the failures that are shown, and what blocks them."""
+    return [line.partition(":")[0] for line in lines if re.match(r"[A-Z0-9-]+ (blocked by [A-Z0-9-]+ )?wrong: ", line)]
 
 
 def answer(lines: tuple[str, ...]) -> str:
@@ -157,7 +162,8 @@ class TestCommands:
         assert done.returncode == run.status, done.stderr
         real = tuple((done.stderr if run.status == 2 else done.stdout).splitlines())
         assert answer(run.shown) == answer(real)
-        shown, found = table(run.shown), table(real)
+        counts = run.arguments == run.words
+        shown, found = table(run.shown, counts=counts), table(real, counts=counts)
         assert shown == (found[: len(shown)] if CUT in run.shown else found)
         assert set(violations(run.shown)) <= set(violations(real))
 

@@ -1,6 +1,7 @@
 """The laws themselves: their registry, their statements, and what each says of outcomes made by hand."""
 
 import pickle
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from importlib import import_module
@@ -32,6 +33,9 @@ from pomt_ref.testing.laws import law
 from pomt_ref.testing.laws.reading import require_close, require_order, scores_and_bounds, separated
 
 SPECIFICATION: Final = Path(__file__).parent.parent / "docs" / "specification.md"
+
+RIGHT_SET: Final = "; the tokens kept are right, their order is not"
+"""How a message ends where only the order of the kept rows is wrong."""
 
 Change = Callable[[Case, Outcome], Outcome]
 """What is done to the oracle's answer before a law sees it."""
@@ -410,12 +414,12 @@ class TestStages:
             tokens[1, [first, first + 1]] = tokens[1, [first + 1, first]]
 
         case = made()
-        scores = oracle.score(case.attn, case.v, prefix=2)[1]
+        scores, bounds = (array[1] for array in scores_and_bounds(case))
         best, second = (int(i) for i in oracle.order(scores[np.newaxis])[0, :2])
-        assert violation("POMT-RANK-1", with_tokens(swapped), case).startswith(
+        assert violation("POMT-RANK-1", with_tokens(swapped), case) == (
             f"POMT-RANK-1 wrong: sample 1 keeps token {second + 2} (score {scores[second]:.9g}) before token "
             f"{best + 2} (score {scores[best]:.9g}), which is kept after it; gap {scores[best] - scores[second]:.1e}, "
-            "rounding explains "
+            f"rounding explains {bounds[best] + bounds[second]:.1e}{RIGHT_SET}"
         )
 
     def test_law_tells_a_better_token_that_is_discarded(self) -> None:
@@ -426,8 +430,68 @@ class TestStages:
             tokens[0, 2] = case.x[0, worst]
 
         said = violation("POMT-RANK-1", with_tokens(worst_kept), case)
-        assert f"sample 0 keeps token {worst} " in said
-        assert ", which is discarded; gap " in said
+        assert said.startswith(f"POMT-RANK-1 wrong: sample 0 keeps token {worst} (score ")
+        assert re.search(r"\), which is discarded; gap \d\.\de[-+]\d\d, rounding explains \d\.\de-\d\d$", said)
+
+    def test_law_tells_a_wrong_set_from_a_wrong_order(self) -> None:
+        """A better token is left out, and besides the order is wrong: the kept tokens are not right."""
+        case = made()
+        order = oracle.order(oracle.score(case.attn, case.v, prefix=2))[0] + 2
+
+        def worst_first(case: Case, tokens: np.ndarray) -> None:
+            tokens[0, 2:5] = case.x[0, order[[-1, 1, 0]]]
+
+        said = violation("POMT-RANK-1", with_tokens(worst_first), case)
+        assert f"keeps token {order[-1]} (score " in said
+        assert f"before token {order[1]} (score " in said
+        assert ", which is kept after it; gap " in said
+        assert not said.endswith(RIGHT_SET)
+
+    @pytest.mark.parametrize(
+        ("clause", "stages", "blamed"),
+        [
+            ("POMT-ATT-1", ["sums"], "POMT-RANK-1"),
+            ("POMT-ATT-1", ["attention", "value_sums", "magnitude", "scores"], "POMT-ATT-1"),
+            ("POMT-ATT-2", ["attention"], "POMT-RANK-1"),
+            ("POMT-ATT-2", ["sums", "value_sums", "magnitude", "scores"], "POMT-ATT-2"),
+            ("POMT-MAG-1", ["magnitude"], "POMT-RANK-1"),
+            ("POMT-MAG-1", ["value_sums", "magnitude"], "POMT-RANK-1"),
+            ("POMT-MAG-1", ["sums", "attention", "value_sums", "scores"], "POMT-MAG-1"),
+            ("POMT-SCORE-1", ["scores"], "POMT-RANK-1"),
+            ("POMT-SCORE-1", ["sums", "attention", "value_sums", "magnitude"], "POMT-SCORE-1"),
+            ("POMT-RANK-1", [], "POMT-RANK-1"),
+            ("POMT-PREC-1", ["sums", "attention", "value_sums", "magnitude", "scores"], "POMT-PREC-1"),
+        ],
+    )
+    def test_law_whose_stage_is_offered_and_right_leaves_the_order_to_its_clause(
+        self, clause: str, stages: list[str], blamed: str
+    ) -> None:
+        def flipped(case: Case, outcome: Outcome) -> Outcome:
+            tokens, first = outcome.tokens.copy(), case.shape.prefix
+            tokens[:, first:-1] = tokens[:, first:-1][:, ::-1]
+            return replace(outcome, tokens=tokens, stages={name: outcome.stages[name] for name in stages})
+
+        said = violation(clause, flipped)
+        assert said.startswith(f"{blamed} wrong: sample 0 keeps token ")
+        assert said.endswith(RIGHT_SET)
+
+    @pytest.mark.parametrize(
+        ("clause", "stage", "what"),
+        [
+            ("POMT-ATT-1", "sums", "attention sum"),
+            ("POMT-ATT-2", "attention", "attention score"),
+            ("POMT-MAG-1", "magnitude", "magnitude score"),
+            ("POMT-SCORE-1", "scores", "score"),
+        ],
+    )
+    def test_law_whose_stage_is_offered_and_wrong_tells_the_stage_and_not_the_order(
+        self, clause: str, stage: str, what: str
+    ) -> None:
+        def both(case: Case, outcome: Outcome) -> Outcome:
+            changed = staged(stage, lambda array: array + 0.5)(case, outcome)
+            return replace(changed, tokens=changed.tokens[:, [0, 1, 4, 3, 2, 5]])
+
+        assert violation(clause, both).startswith(f"{clause} wrong: {what}[")
 
     @pytest.mark.parametrize("clause", ["POMT-ATT-1", "POMT-RANK-1", "POMT-PREC-1"])
     def test_law_of_the_order_waives_a_batch_without_attention(self, clause: str) -> None:
@@ -463,8 +527,8 @@ class TestMetamorphic:
             return replace(outcome, tokens=Answering().run(alone).tokens)
 
         said = violation("POMT-META-2", by_first_head, made("disagreeing heads"))
-        assert said.startswith("POMT-META-2 wrong: kept row ")
-        assert said.endswith(" is another one after the change")
+        change = r"with the heads in the order \[2, 0, 1\]"
+        assert re.fullmatch(rf"POMT-META-2 wrong: kept row \d of sample \d is another one {change}", said)
 
     def test_law_tells_a_sign_of_zero_that_changes_with_the_heads(self) -> None:
         calls: list[int] = []
@@ -479,14 +543,53 @@ class TestMetamorphic:
         x = case.x.copy()
         x[0, best] = 0.0
         said = violation("POMT-META-2", with_tokens(signed), case.having(x=x))
-        assert said == "POMT-META-2 wrong: kept row 0 of sample 0 is another one after the change"
+        change = "with the heads in the order [2, 0, 1]"
+        assert said == f"POMT-META-2 wrong: kept row 0 of sample 0 is another one {change}"
 
     def test_law_tells_a_mean_that_changes_with_the_prefix(self) -> None:
         def leaking(case: Case, tokens: np.ndarray) -> None:
             tokens[:, -1] += case.x[:, 0] / 64
 
         said = violation("POMT-META-6", with_tokens(leaking))
-        assert said.startswith("POMT-META-6 wrong: mean row of sample 0 after the change[")
+        told = r"with the prefix rows of x times -2, mean row of sample 0\[\d\] is \S+, expected \S+ \+- \S+"
+        assert re.fullmatch(f"POMT-META-6 wrong: {told}", said)
+
+    @pytest.mark.parametrize(
+        ("clause", "seed", "change"),
+        [
+            ("POMT-META-1", 1, "with the tokens of x, attn and v in the order [0, 1, 6, 2, 4, 3, 7, 5]"),
+            ("POMT-META-2", 1, "with the heads in the order [2, 0, 1]"),
+            ("POMT-META-3", 0, "with -3 added to v"),
+            ("POMT-META-3", 1, "with -2 added to v"),
+            ("POMT-META-3", 2, "with 1 added to v"),
+            ("POMT-META-3", 3, "with 2 added to v"),
+            ("POMT-META-5", 1, "with head 1 appended once more"),
+            ("POMT-META-5", 2, "with head 2 appended once more"),
+            ("POMT-META-6", 1, "with the prefix rows of x times -2"),
+        ],
+    )
+    def test_law_tells_what_was_changed(self, clause: str, seed: int, change: str) -> None:
+        def second_time(spoil: Callable[[np.ndarray], None]) -> Change:
+            calls: list[int] = []
+
+            def spoilt(_case: Case, tokens: np.ndarray) -> None:
+                calls.append(0)
+                if len(calls) == 2:
+                    spoil(tokens)
+
+            return with_tokens(spoilt)
+
+        def flip(tokens: np.ndarray) -> None:
+            tokens[0, 2:5] = tokens[0, [4, 3, 2]]
+
+        def shift(tokens: np.ndarray) -> None:
+            tokens[1, -1, 3] += 0.5
+
+        case = made(seed=seed)
+        said = violation(clause, second_time(flip), case)
+        assert said == f"{clause} wrong: kept row 0 of sample 0 is another one {change}"
+        said = violation(clause, second_time(shift), case)
+        assert said.startswith(f"{clause} wrong: {change}, mean row of sample 1[3] is ")
 
     def test_law_needs_scores_that_are_distinct(self) -> None:
         with pytest.raises(InapplicableError):

@@ -648,7 +648,7 @@ REFUSALS: Final = [
         ("choose_remove",),
         {"latency": None},
         KindError,
-        "expected latency, a sequence (CHOOSE-1), got None",
+        "expected latency, a sequence of numbers (CHOOSE-1), got None",
     ),
     Refusal(("choose_remove",), {"tokens": 197}, KindError, "expected tokens, a sequence (CHOOSE-1), got 197"),
     Refusal(
