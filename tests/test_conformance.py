@@ -1106,7 +1106,8 @@ class TestDisplay:
         rows = (blocked_of("POMT-ATT-1", "POMT-PRUNE-1"), wrong_of("POMT-RANK-1", "else"))
         told = failures_of(report_of(*rows, row_of("POMT-PRUNE-1", "conforms")))
         assert told.startswith(
-            f"POMT-ATT-1 blocked by POMT-PRUNE-1 wrong: so and so\n  smallest case: {made()}\n  paste to see it again:\n"
+            "POMT-ATT-1 blocked by POMT-PRUNE-1 wrong: so and so\n"
+            f"  smallest case: {made()}\n  paste to see it again:\n"
         )
         assert "    paste POMT-ATT-1\n" in told
         assert "    paste POMT-RANK-1\n" in told
@@ -1124,7 +1125,8 @@ class TestDisplay:
         rows = [wrong_of("POMT-ATT-1"), blocked_of("POMT-META-1", "POMT-ATT-1"), wrong_of("POMT-RANK-1")]
         last = shown(report_of(*rows, row_of("POMT-META-7", "not offered"))).splitlines()[-1]
         assert last.startswith(
-            "here:it does not conform; wrong: POMT-ATT-1, POMT-RANK-1; blocked: POMT-META-1; not offered: POMT-META-7 (12 "
+            "here:it does not conform; wrong: POMT-ATT-1, POMT-RANK-1; blocked: POMT-META-1; "
+            "not offered: POMT-META-7 (12 "
         )
         assert "here:it does not conform; blocked: POMT-META-1 (3 " in shown(report_of(rows[1]))
         assert "here:it does not conform; not shown: POMT-META-2 (3 " in shown(
