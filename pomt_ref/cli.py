@@ -2,24 +2,21 @@
 
 import argparse
 import io
-import os
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from pomt_ref import __version__
 
-if TYPE_CHECKING:
-    from pomt_ref.conformance.report import Report
-
-CONFORMS: Final = 0
-"""Exit status: every clause holds."""
-DOES_NOT_CONFORM: Final = 1
-"""Exit status: a clause is broken."""
 COULD_NOT_RUN: Final = 2
 """Exit status: there was nothing to check, or an argument was wrong; argparse uses the same."""
+
+STATUS: Final = "exit status: 0 it conforms, 1 it does not, 2 the check could not run"
+
+DTYPES: Final = ("float16", "bfloat16", "float32", "float64")
+PROFILES: Final = ("float64", "float32", "float32/float16", "float32/bfloat16", "float16", "bfloat16")
+"""As in :mod:`pomt_ref.testing.rounding`, which takes too long to import here; a test holds them together."""
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -29,29 +26,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"pomt-ref {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    command = commands.add_parser(
-        "check",
-        help="tell, clause by clause, whether an implementation conforms",
-        description="Hold an implementation against the specification, clause by clause. It is any Python callable "
-        "(x, attn, v, *, prefix, keep) -> output on torch tensors; Top-K and EViT are called without v.",
-        epilog="exit status: 0 it conforms, 1 it does not, 2 the check could not run",
-    )
-    command.add_argument("subject", metavar="package.module:attribute", help="the implementation")
-    command.add_argument("--method", choices=["pomt", "topk", "evit"], default="pomt", help="what it implements")
-    dtypes = ["float16", "bfloat16", "float32", "float64"]
-    command.add_argument("--dtype", choices=dtypes, default="float32", help="dtype of the inputs (default: float32)")
-    command.add_argument("--device", default="cpu", metavar="DEVICE", help="device of the inputs (default: cpu)")
-    command.add_argument(
-        "--max-examples", type=_positive, default=200, metavar="N", help="cases a clause (default: 200)"
-    )
-    command.add_argument(
-        "--clause", action="append", metavar="CLAUSE", help="check this clause only; may be given again"
-    )
-    command.add_argument("--seed", type=_natural, default=0, metavar="N", help="the same seed draws the same cases")
-    command.add_argument(
-        "--cases", type=Path, metavar="FILE", help="safetensors file with x, attn, v of a real model to draw from too"
-    )
-    command.add_argument("--json", type=Path, metavar="FILE", help="write the report as JSON")
+    _add_check(commands)
+    _add_replay(commands)
+    _add_merge(commands)
     return parser
 
 
@@ -61,83 +38,87 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal without Unicode still gets its report
     parsed = build_parser().parse_args(arguments)
-    from pomt_ref.errors import PomtError  # noqa: PLC0415 -- late, see the module
+    from pomt_ref.conformance import commands  # noqa: PLC0415 -- late: torch takes two seconds
+    from pomt_ref.errors import PomtError  # noqa: PLC0415 -- late, as above
 
     try:
-        return _check(parsed)
+        return int(getattr(commands, parsed.command)(parsed))
     except PomtError as error:
         print(f"pomt-ref {error}", file=sys.stderr)
     except KeyboardInterrupt:
-        print("pomt-ref check: interrupted", file=sys.stderr)
+        print(f"pomt-ref {parsed.command}: interrupted", file=sys.stderr)
     return COULD_NOT_RUN
 
 
-def _check(parsed: argparse.Namespace) -> int:
-    """Run the check with progress on standard error, then print table and failures on standard output."""
-    import torch  # noqa: PLC0415 -- late: two seconds
-    from rich.console import Console  # noqa: PLC0415 -- late, see the module
-
-    from pomt_ref.conformance import check  # noqa: PLC0415 -- late: torch
-    from pomt_ref.conformance.display import show_progress, show_report  # noqa: PLC0415 -- late: rich
-    from pomt_ref.testing import load_captured  # noqa: PLC0415 -- late: numpy, hypothesis
-
-    # Cases are small: a second thread costs more than it brings, and much more on a busy machine.
-    torch.set_num_threads(1)
-    captured = load_captured(parsed.cases) if parsed.cases else None
-    if parsed.json:
-        _require_writable(parsed.json)
-    # A subject is looked for where the command is given, as `python -m` does.
-    sys.path.insert(0, "")
-    with _nothing_left_behind(), show_progress(Console(stderr=True)) as progress:
-        report = check(
-            parsed.subject,
-            dtype=parsed.dtype,
-            device=parsed.device,
-            method=parsed.method,
-            max_examples=parsed.max_examples,
-            clauses=parsed.clause,
-            seed=parsed.seed,
-            captured=captured,
-            progress=progress,
-        )
-    show_report(report, Console(highlight=False))
-    if parsed.json:
-        _write(report, parsed.json)
-    return CONFORMS if report.conforms else DOES_NOT_CONFORM
-
-
-def _require_writable(path: Path) -> None:
-    """Tell that a report has no place before the check runs, not after."""
-    from pomt_ref.conformance import SubjectError  # noqa: PLC0415 -- late: torch
-
-    if path.is_dir() or not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
-        raise SubjectError("--json", "a file that can be written", f"{path}")
+def _add_check(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """``pomt-ref check``."""
+    command = commands.add_parser(
+        "check",
+        help="tell, clause by clause, whether an implementation conforms",
+        description="Hold an implementation against the specification, clause by clause. It is any Python callable "
+        "(x, attn, v, *, prefix, keep) -> output on arrays, or an ONNX file; Top-K and EViT are called without v.",
+        epilog=STATUS,
+    )
+    command.add_argument("subject", metavar="package.module:attribute", help="the implementation, or a file.onnx")
+    asked = command.add_argument_group("what is checked")
+    asked.add_argument("--method", choices=["pomt", "topk", "evit"], default="pomt", help="what it implements")
+    asked.add_argument("--dtype", choices=DTYPES, default="float32", help="dtype of the inputs (default: float32)")
+    asked.add_argument("--device", default="cpu", metavar="DEVICE", help="device of the inputs (default: cpu)")
+    asked.add_argument("--profile", choices=PROFILES, help="precision that it works in (default: that of POMT-PREC-1)")
+    asked.add_argument("--framework", choices=["torch", "numpy", "jax"], help="whose arrays it is called with")
+    asked.add_argument(
+        "--fix", action="append", type=_size, metavar="AXIS=SIZE", help="it is made for this size only; may be repeated"
+    )
+    asked.add_argument("--clause", action="append", metavar="CLAUSE", help="this clause only; may be repeated")
+    asked.add_argument("--family", action="append", metavar="FAMILY", help="this input family only; may be repeated")
+    asked.add_argument("--xfail", type=Path, metavar="FILE", help="known deviations, a clause and a reason a line")
+    drawn = command.add_argument_group("how many cases")
+    drawn.add_argument("--quick", action="store_true", help="a fifth of the cases: seconds, for while you work")
+    drawn.add_argument("--max-examples", type=_positive, metavar="N", help="cases a clause (default: 200)")
+    drawn.add_argument("--seed", type=_natural, default=0, metavar="N", help="the same seed draws the same cases")
+    drawn.add_argument("--cases", type=Path, metavar="FILE", help="safetensors file with x, attn, v of a real model")
+    drawn.add_argument("--jobs", type=_positive, default=1, metavar="N", help="processes to share the work between")
+    drawn.add_argument("--shard", metavar="K/N", help="only the K-th of N shares; pomt-ref merge joins them")
+    drawn.add_argument("--timeout", type=_seconds, default=60.0, metavar="S", help="seconds a call may take (60)")
+    _add_reports(command)
+    kept = command.add_mutually_exclusive_group()
+    kept.add_argument("--save", type=Path, default=Path("pomt-ref-cases"), metavar="DIR", help="where failing cases go")
+    kept.add_argument("--no-save", dest="save", action="store_const", const=None, help="write no failing case")
 
 
-@contextmanager
-def _nothing_left_behind() -> Iterator[None]:
-    """Hypothesis keeps notes in a folder .hypothesis where it runs; here they go with the command."""
-    from tempfile import TemporaryDirectory  # noqa: PLC0415 -- late, see the module
-
-    from hypothesis.configuration import set_hypothesis_home_dir  # noqa: PLC0415 -- late: hypothesis
-
-    with TemporaryDirectory(prefix="pomt-ref-") as folder:
-        set_hypothesis_home_dir(folder)
-        try:
-            yield
-        finally:
-            set_hypothesis_home_dir(None)
+def _add_replay(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """``pomt-ref replay``."""
+    command = commands.add_parser(
+        "replay",
+        help="run a failing case again",
+        description="Run a failing case that a check has saved, on the implementation that failed it or on another.",
+        epilog="exit status: 0 it holds now, 1 it fails, 2 it could not run",
+    )
+    command.add_argument("file", type=Path, metavar="FILE", help="case-….safetensors")
+    command.add_argument("--subject", metavar="package.module:attribute", help="another implementation")
+    command.add_argument("--device", metavar="DEVICE", help="another device")
 
 
-def _write(report: "Report", path: Path) -> None:
-    """Write the JSON, and say where."""
-    from pomt_ref.conformance import SubjectError  # noqa: PLC0415 -- late: torch
+def _add_merge(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """``pomt-ref merge``."""
+    command = commands.add_parser(
+        "merge",
+        help="join the reports of all shards of a check",
+        description="Join the JSON reports of all shards of one check into one report.",
+        epilog=STATUS,
+    )
+    command.add_argument("reports", nargs="+", type=Path, metavar="FILE", help="reports of pomt-ref check --shard")
+    command.add_argument("--xfail", type=Path, metavar="FILE", help="known deviations, a clause and a reason a line")
+    _add_reports(command)
 
-    try:
-        report.write_json(path)
-    except OSError as error:
-        raise SubjectError("--json", "a file that can be written", f"{error}") from error
-    print(f"report: {path}", file=sys.stderr)
+
+def _add_reports(command: argparse.ArgumentParser) -> None:
+    """Where a report is written to, beside the terminal."""
+    written = command.add_argument_group("reports")
+    written.add_argument("--json", type=Path, metavar="FILE", help="write the report as JSON")
+    written.add_argument("--junit", type=Path, metavar="FILE", help="write the report as JUnit XML")
+    written.add_argument("--html", type=Path, metavar="FILE", help="write the report as one self-contained page")
+    written.add_argument("--no-times", action="store_true", help="leave durations out: the same seed, the same report")
 
 
 def _positive(text: str) -> int:
@@ -153,3 +134,22 @@ def _natural(text: str) -> int:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"expected an integer, zero or more, got {text!r}")
     return int(text)
+
+
+def _seconds(text: str) -> float:
+    """Parse a duration."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected seconds above zero, got {text!r}")
+    return seconds
+
+
+def _size(text: str) -> tuple[str, int]:
+    """Parse ``axis=size``."""
+    axis, equals, size = text.partition("=")
+    if not equals or not size.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected axis=size, got {text!r}")
+    return axis, int(size)

@@ -10,8 +10,9 @@ from jaxtyping import Float64
 
 import pomt_ref
 from pomt_ref import oracle
-from pomt_ref.conformance import TorchSubject
+from pomt_ref.conformance import CallableSubject
 from pomt_ref.testing import Case, Dtype, Gradients, Law, Method, Outcome, Subject, laws_of
+from pomt_ref.testing.rounding import Profile, normative
 
 DTYPES: Final[tuple[Dtype, ...]] = ("float16", "bfloat16", "float32", "float64")
 """POMT-PREC-1."""
@@ -36,6 +37,10 @@ class OracleSubject:
     def options(self) -> frozenset[str]:
         """Nothing beyond prefix and keep."""
         return frozenset()
+
+    def profile(self, dtype: Dtype) -> Profile:
+        """Float64, and better: its sums are correctly rounded."""
+        return normative(dtype)
 
     def run(self, case: Case, **_options: str | int | bool) -> Outcome:
         """Do the step in float64."""
@@ -73,7 +78,7 @@ def implementations(method: Method) -> list[Implementation]:
     reference = [
         Implementation(
             f"reference-{dtype}-{device}",
-            TorchSubject(FUNCTIONS[method], f"pomt_ref:{FUNCTIONS[method].__name__}", method, device),
+            CallableSubject(FUNCTIONS[method], f"pomt_ref:{FUNCTIONS[method].__name__}", method, device),
             dtype,
         )
         for device in DEVICES

@@ -42,11 +42,12 @@ from pomt_ref.conformance import (
 from pomt_ref.conformance.display import show_progress, show_report
 from pomt_ref.conformance.report import Verdict
 from pomt_ref.conformance.snippet import snippet
-from pomt_ref.conformance.subject import STAGES, TorchSubject
+from pomt_ref.conformance.subject import STAGES, CallableSubject
 from pomt_ref.errors import PomtError
 from pomt_ref.testing import (
     Captured,
     Case,
+    Evidence,
     InapplicableError,
     Law,
     LawViolation,
@@ -346,7 +347,7 @@ class TestAnswers:
 
     def test_error_of_the_call_itself_has_no_line(self) -> None:
         with pytest.raises(SubjectFailedError) as caught:
-            TorchSubject(len, "builtins:len").run(made())
+            CallableSubject(len, "builtins:len").run(made())
         assert str(caught.value) == "raised TypeError: len() takes no keyword arguments"
 
     def test_error_within_torch_has_the_line_that_called_it(self) -> None:
@@ -724,7 +725,7 @@ class TestRunLaw:
         assert told == [("POMT-PRUNE-1", 3), "case", "case", "case", "conforms"]
 
 
-def made_law(check: Callable[[Case, Subject], None]) -> Law:
+def made_law(check: Callable[[Case, Subject], Evidence]) -> Law:
     """A law with this check."""
     return Law("POMT-RANK-1", "pomt", ("ordinary",), "small", any_input=True, kills=(), check=check, statement="So.")
 

@@ -5,7 +5,7 @@ from typing import Final, get_args
 
 import pytest
 
-from pomt_ref.conformance import TorchSubject, as_subject, run_law
+from pomt_ref.conformance import CallableSubject, as_subject, run_law
 from pomt_ref.testing import FAMILIES, LAWS, Case, Dtype, InapplicableError, Law, LawViolation, Shape, laws_of
 from pomt_ref.testing.mutants import FAULTS, HONEST, Mutant
 
@@ -17,12 +17,12 @@ EXAMPLES: Final = 200
 BY_NAME: Final = {(mutant.method, mutant.name): mutant for mutant in FAULTS}
 
 
-def subject_of(mutant: Mutant) -> TorchSubject:
+def subject_of(mutant: Mutant) -> CallableSubject:
     """The mutant, as a user's implementation would be held."""
     return as_subject(mutant.function, name=f"mutants:{mutant.name}", method=mutant.method)
 
 
-def applicable_case(law: Law, subject: TorchSubject, dtype: Dtype, seed: int) -> Case | None:
+def applicable_case(law: Law, subject: CallableSubject, dtype: Dtype, seed: int) -> Case | None:
     """The first case of a middling shape that shows the law and passes; one family after the other is tried."""
     for attempt in range(20):
         family = FAMILIES[law.families[(seed + attempt) % len(law.families)]]

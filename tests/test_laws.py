@@ -17,6 +17,8 @@ from pomt_ref.testing import (
     FAMILIES,
     LAWS,
     Case,
+    Dtype,
+    Evidence,
     Gradients,
     InapplicableError,
     Law,
@@ -31,6 +33,7 @@ from pomt_ref.testing import (
 )
 from pomt_ref.testing.laws import law
 from pomt_ref.testing.laws.reading import require_close, require_order, scores_and_bounds, separated
+from pomt_ref.testing.rounding import Profile, normative
 
 SPECIFICATION: Final = Path(__file__).parent.parent / "docs" / "specification.md"
 
@@ -57,6 +60,10 @@ class Answering:
     def options(self) -> frozenset[str]:
         """As made."""
         return self.offered
+
+    def profile(self, dtype: Dtype) -> Profile:
+        """As the specification has it."""
+        return normative(dtype)
 
     def run(self, case: Case, **options: Any) -> Outcome:  # noqa: ANN401 -- whatever a law asks
         """Do the step in float64, stages included."""
@@ -158,11 +165,12 @@ class TestRegistry:
         monkeypatch.setattr(import_module("pomt_ref.testing.laws.law"), "LAWS", entered)
 
         @law("POMT-RANK-9", families=("ties",), kills=("input order",), sizes="mixed")
-        def stated(case: Case, subject: Subject) -> None:
+        def stated(_case: Case, _subject: Subject) -> Evidence:
             """Rank well.
 
             And more.
             """
+            raise InapplicableError
 
         (only,) = entered
         assert (only.clause, only.method, only.families) == ("POMT-RANK-9", "pomt", ("ties",))
@@ -414,7 +422,7 @@ class TestStages:
             tokens[1, [first, first + 1]] = tokens[1, [first + 1, first]]
 
         case = made()
-        scores, bounds = (array[1] for array in scores_and_bounds(case))
+        scores, bounds = (array[1] for array in scores_and_bounds(case, normative(case.dtype)))
         best, second = (int(i) for i in oracle.order(scores[np.newaxis])[0, :2])
         assert violation("POMT-RANK-1", with_tokens(swapped), case) == (
             f"POMT-RANK-1 wrong: sample 1 keeps token {second + 2} (score {scores[second]:.9g}) before token "
@@ -597,7 +605,7 @@ class TestMetamorphic:
 
     def test_separated_needs_distinct_scores_and_distinct_rows(self) -> None:
         case = made()
-        scores, bounds = scores_and_bounds(case)
+        scores, bounds = scores_and_bounds(case, normative(case.dtype))
         same = case.x.copy()
         same[0, 3] = same[0, 4]
         assert separated(case, scores, bounds)
@@ -664,7 +672,9 @@ class TestClose:
 
     def test_require_order_returns_what_was_read(self) -> None:
         case = made()
-        found = require_order("POMT-RANK-1", case, Answering().run(case), *scores_and_bounds(case))
+        found = require_order(
+            "POMT-RANK-1", case, Answering().run(case), *scores_and_bounds(case, normative(case.dtype))
+        ).readings
         step = oracle.prune(case.x, case.attn, case.v, prefix=2, keep=3)
         assert [list(reading.kept) for reading in found] == (step.kept - 2).tolist()
 

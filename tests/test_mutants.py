@@ -5,7 +5,7 @@ from typing import Final, get_args
 import pytest
 import torch
 
-from pomt_ref.conformance import TorchSubject, as_subject
+from pomt_ref.conformance import CallableSubject, as_subject
 from pomt_ref.testing import (
     LAWS,
     Case,
@@ -23,7 +23,7 @@ EXAMPLES: Final = 200
 BY_NAME: Final = {(mutant.method, mutant.name): mutant for mutant in FAULTS}
 
 
-def subject_of(mutant: Mutant) -> TorchSubject:
+def subject_of(mutant: Mutant) -> CallableSubject:
     """The mutant, as a user's implementation would be held."""
     return as_subject(mutant.function, name=f"mutants:{mutant.name}", method=mutant.method)
 

@@ -10,6 +10,7 @@ import torch
 from pomt_ref.testing.rounding import (
     FORMATS,
     ORACLE,
+    PROFILES,
     Dtype,
     Profile,
     mean_bound,
@@ -38,7 +39,7 @@ class TestFormats:
     )
     def test_normative_profile_is_float32_or_wider(self, dtype: Dtype, wide: Dtype) -> None:
         """POMT-PREC-1: scores are computed and stored in float32 or wider, whatever the input's dtype."""
-        assert normative(dtype) == Profile(FORMATS[wide], FORMATS[wide])
+        assert normative(dtype) == Profile(wide, "normative", FORMATS[wide], FORMATS[wide])
 
 
 class TestRepresentable:
@@ -118,12 +119,12 @@ class TestScoreBound:
         assert np.isinf(score_bound(faint, self.VALUES, prefix=1, profile=normative("float32"))).all()
 
     def test_score_bound_of_values_beyond_the_format_promises_nothing(self) -> None:
-        half = Profile(FORMATS["float32"], FORMATS["float16"])
+        half = PROFILES["float32/float16"]
         assert np.isinf(score_bound(self.SUMS, self.VALUES * 1e5, prefix=1, profile=half)).all()
         assert np.isfinite(score_bound(self.SUMS, self.VALUES, prefix=1, profile=half)).all()
 
     def test_score_bound_of_narrow_storage_is_wider(self) -> None:
-        half = Profile(FORMATS["float32"], FORMATS["float16"])
+        half = PROFILES["float32/float16"]
         narrow = score_bound(self.SUMS, self.VALUES, prefix=1, profile=half)
         assert (narrow > 1000 * score_bound(self.SUMS, self.VALUES, prefix=1, profile=normative("float32"))).all()
 

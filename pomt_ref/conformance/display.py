@@ -3,7 +3,7 @@
 import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Final, cast
 
 import torch
 from rich.console import Console
@@ -19,6 +19,7 @@ from pomt_ref.testing import Law
 COLOURS: Final[dict[Verdict, str]] = {
     "conforms": "green",
     "wrong": "bold red",
+    "known": "yellow",
     "blocked": "red",
     "not offered": "dim",
     "not shown": "yellow",
@@ -46,30 +47,45 @@ def show_progress(console: Console) -> Iterator[Progress]:
         yield Progress(clause_begins=begin, case_ends=lambda: bar.advance(task))
 
 
-def show_report(report: Report, console: Console) -> None:
+def show_report(report: Report, console: Console, *, times: bool = True) -> None:
     """The table, the failures, and the verdict in one line at the end."""
-    print(f"{report.subject} · {report.method} · {report.dtype} on {report.device}", file=console.file)
-    console.print(_table(report))
+    part = f" · shard {report.shard}" if report.shard else ""
+    profile = f" · profile {report.profile}" if report.profile not in {"float32", "float64"} else ""
+    head = f"{report.subject} · {report.method} · {report.dtype} on {report.device}{profile}{part}"
+    print(head, file=console.file)
+    console.print(_table(report, times=times))
     if report.offered:
         print(f"held as well, since it is returned: {', '.join(report.offered)}", file=console.file)
+    for remark in report.remarks:
+        print(f"noticed: {remark}", file=console.file)
+    for line in report.stale:
+        print(f"stale: listed as a known deviation, and holds now: {line}", file=console.file)
     wrong, seen = {row.clause for row in report.rows if row.verdict == "wrong"}, set()
     for row in report.rows:
-        if row.failure is not None:
+        if row.verdict == "known":
+            print(f"\n{row.clause} known: {row.reason}", file=console.file)
+        elif row.failure is not None:
             said = row.failure.message.partition(" wrong: ")[2]
             _show_failure(row.failure, console, short=row.blocked_by in wrong or said in seen)
             seen.add(said)
-    print(f"\n{_verdict(report)}", file=console.file)
+    print(f"\n{_verdict(report, times=times)}", file=console.file)
 
 
 def _show_failure(failure: Failure, console: Console, *, short: bool) -> None:
     """The message, the smallest case and the snippet; the message alone where another failure shows the same."""
     print(f"\n{failure.message}", file=console.file)
-    if not short:
-        print(f"  smallest case: {failure.case}\n  paste to see it again:\n", file=console.file)
-        print(textwrap.indent(failure.snippet, "    "), file=console.file)
+    if short:
+        return
+    print(f"  smallest case: {failure.case}", file=console.file)
+    if failure.divergence:
+        print(f"  first divergence: {failure.divergence}", file=console.file)
+    if failure.replay:
+        print(f"  replay: pomt-ref replay {failure.replay}", file=console.file)
+    print("  paste to see it again:\n", file=console.file)
+    print(textwrap.indent(failure.snippet, "    "), file=console.file)
 
 
-def _table(report: Report) -> Table:
+def _table(report: Report, *, times: bool) -> Table:
     """One line a clause."""
     table = Table()
     several = any(row.source != "generated" for row in report.rows)
@@ -78,25 +94,38 @@ def _table(report: Report) -> Table:
         table.add_column("input", no_wrap=True)
     table.add_column("cases", justify="right")
     table.add_column("verdict", no_wrap=True)
-    table.add_column("seconds", justify="right")
+    table.add_column("error / ε", justify="right")
+    if times:
+        table.add_column("seconds", justify="right")
     for row in report.rows:
         source = (escape(row.source),) if several else ()
         verdict = f"[{COLOURS[row.verdict]}]{row.verdict}[/]"
-        table.add_row(row.clause, *source, str(row.cases), verdict, f"{row.seconds:.2f}")
+        attained = f"{row.attained:.2f}" if row.attained else ""
+        seconds = (f"{row.seconds:.2f}",) if times else ()
+        table.add_row(row.clause, *source, str(row.cases), verdict, attained, *seconds)
     return table
 
 
-def _verdict(report: Report) -> str:
+def _verdict(report: Report, *, times: bool) -> str:
     """The answer, and what it rests on."""
     count, seconds = sum(row.cases for row in report.rows), sum(row.seconds for row in report.rows)
-    basis = f"{count} cases, {seconds:.1f} s, seed {report.seed}, torch {report.versions['torch']}, CUDA: {_cuda()}"
-    silent = _names(report, ("not offered",))
-    aside = f"; not offered: {silent}" if silent else ""
+    took = f"{seconds:.1f} s, " if times else ""
+    basis = f"{count} cases, {took}seed {report.seed}, torch {report.versions['torch']}, CUDA: {_cuda()}"
+    aside = "".join(
+        f"; {told}: {names}"
+        for told, verdict in (("not offered", "not offered"), ("known deviations", "known"))
+        if (names := _names(report, (cast("Verdict", verdict),)))
+    )
     if report.conforms:
-        count = len({row.clause for row in report.rows})
+        count = len({row.clause for row in report.rows if row.verdict != "known"})
         return f"{report.subject} conforms to {count} clause{'s' if count > 1 else ''}{aside} ({basis})"
+    if kill := report.first_kill:
+        found = f" after {kill.seconds:.1f} s" if times else ""
+        basis = f"first failure at case {kill.cases}{found}; {basis}"
     broken: tuple[Verdict, ...] = ("wrong", "blocked", "not shown")
     told = "; ".join(f"{verdict}: {names}" for verdict in broken if (names := _names(report, (verdict,))))
+    if not told and not report.certified:
+        told = f"nothing is wrong within the profile {report.profile}, which is reported and never certified"
     return f"{report.subject} does not conform; {told or 'no clause was shown to hold'}{aside} ({basis})"
 
 

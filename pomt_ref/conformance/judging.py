@@ -10,14 +10,17 @@ from typing import Final
 import hypothesis
 from hypothesis import HealthCheck, Phase, Verbosity, given, settings
 
+from pomt_ref.conformance.call import TimeLimitError
 from pomt_ref.conformance.errors import SubjectFailedError
-from pomt_ref.conformance.report import Failure, Row, Verdict
-from pomt_ref.conformance.snippet import snippet
-from pomt_ref.conformance.subject import TorchSubject
+from pomt_ref.conformance.explaining import explain
+from pomt_ref.conformance.report import Kill, Row, Verdict
+from pomt_ref.conformance.subject import CallableSubject
 from pomt_ref.testing import (
     Captured,
     Case,
     Dtype,
+    Evidence,
+    Grade,
     InapplicableError,
     Law,
     LawViolation,
@@ -28,6 +31,9 @@ from pomt_ref.testing import (
 
 FIXED_FROM: Final = 100
 """Checks of at least this many cases a clause also hold the fixed ones of :mod:`pomt_ref.testing.fixed`."""
+
+STRIDE: Final = 1_000_003
+"""From the seed of one part of a long check to that of the next; a prime, so that seeds of users do not meet."""
 
 
 @dataclass
@@ -41,24 +47,36 @@ class Progress:
 
 def run_law(
     law: Law,
-    subject: TorchSubject,
+    subject: CallableSubject,
     *,
     dtype: Dtype,
     examples: int,
     seed: int,
+    part: int = 0,
+    long: bool = True,
     captured: Captured | None = None,
     progress: Progress | None = None,
     shrink: bool = True,
 ) -> Row:
     """Draw cases of one law, or captured ones alone, until one fails, and then the smallest that still does.
 
-    Without ``shrink`` the first failing case is told, which takes a fraction of the time.
+    Arguments:
+        law: the law.
+        subject: the implementation.
+        dtype: of the cases.
+        examples: how many cases are drawn.
+        seed: the same seed draws the same cases.
+        part: which part of a long check this is; each draws cases of its own.
+        long: hold the fixed cases of more than 300 tokens too.
+        captured: tensors to draw from in place of the families.
+        progress: told of every case.
+        shrink: without it the first failing case is told, which takes a fraction of the time.
     """
     progress = progress or Progress()
     progress.clause_begins(law, examples)
     tally = _Tally(progress)
 
-    @hypothesis.seed(seed)
+    @hypothesis.seed(seed + STRIDE * part)
     @settings(
         max_examples=examples,
         database=None,
@@ -69,7 +87,7 @@ def run_law(
         suppress_health_check=list(HealthCheck),
         verbosity=Verbosity.quiet,
     )
-    @given(cases(law, dtype=dtype, captured=captured))
+    @given(cases(law, dtype=dtype, captured=captured, fixed=subject.fixed))
     def holds(case: Case) -> None:
         try:
             tally.judge(law, case, subject)
@@ -78,28 +96,28 @@ def run_law(
 
     def hold_all() -> None:
         holds()
-        for case in fixed_cases(law, dtype=dtype, seed=seed) if examples >= FIXED_FROM and captured is None else ():
+        if part > 0 or examples < FIXED_FROM or captured is not None:
+            return
+        for case in fixed_cases(law, dtype=dtype, seed=seed, long=long):
             with suppress(InapplicableError):
                 tally.judge(law, case, subject)
 
-    begin = time.perf_counter()
     verdict = tally.verdict_of(hold_all)
-    failure = None
-    if tally.case is not None:
-        code = snippet(law.clause, tally.case, subject, captured)
-        failure = Failure(law.clause, tally.case.family, tally.message, tally.case, code)
-    seconds = time.perf_counter() - begin
-    source = "generated" if captured is None else captured.name
+    failure = None if tally.case is None else explain(law, tally.message, tally.case, subject, captured, tally.sample)
     row = Row(
         law.clause,
         law.statement,
-        source,
+        "generated" if captured is None else captured.name,
         verdict,
         tally.shown,
         dict(tally.families),
-        seconds,
+        time.perf_counter() - tally.begin,
         failure,
         tally.blocked_by,
+        dict(tally.grades),
+        tally.evidence.attained,
+        tally.first_kill,
+        part=part,
     )
     progress.clause_ends(row)
     return row
@@ -110,19 +128,24 @@ class _Tally:
     """What happened while one law was checked."""
 
     progress: Progress
+    begin: float = field(default_factory=time.perf_counter)
     shown: int = 0
     not_offered: bool = False
     families: Counter[str] = field(default_factory=Counter)
+    grades: Counter[Grade] = field(default_factory=Counter)
+    evidence: Evidence = field(default_factory=Evidence)
+    first_kill: Kill | None = None
     case: Case | None = None
     """The last failing case; Hypothesis runs the smallest one last."""
     message: str = ""
+    sample: int = 0
     blocked_by: str | None = None
 
     def verdict_of(self, hold_all: Callable[[], None]) -> Verdict:
         """Judge all cases, and say what they come to."""
         try:
             hold_all()
-        except (LawViolation, SubjectFailedError):
+        except (LawViolation, SubjectFailedError, TimeLimitError):
             return "wrong" if self.blocked_by is None else "blocked"
         except hypothesis.errors.Flaky:
             if self.case is None:  # no answer of the subject failed: the fault is in the law
@@ -131,34 +154,40 @@ class _Tally:
             self.blocked_by = None  # what wavers is at fault itself
             return "wrong"
         except hypothesis.errors.Unsatisfiable:
-            return "not shown"
+            return "not offered" if self.not_offered else "not shown"
         if self.shown:
             return "conforms"
         return "not offered" if self.not_offered else "not shown"
 
-    def judge(self, law: Law, case: Case, subject: TorchSubject) -> None:
+    def judge(self, law: Law, case: Case, subject: CallableSubject) -> None:
         """Check one case, and remember how it went."""
         try:
-            law.check(case, subject)
+            evidence = law.check(case, subject)
         except NotOfferedError:
             self.not_offered = True
             return
         except LawViolation as violation:
             self.blocked_by = None if violation.clause == law.clause else violation.clause
-            self._fail(case, str(violation) if self.blocked_by is None else f"{law.clause} blocked by {violation}")
+            message = str(violation) if self.blocked_by is None else f"{law.clause} blocked by {violation}"
+            self._fail(case, message, violation.sample)
             raise
-        except SubjectFailedError as failed:
+        except (SubjectFailedError, TimeLimitError) as failed:
             self._fail(case, f"{law.clause} wrong: {failed}")
             self.blocked_by = None
             raise
         finally:
             self.progress.case_ends()
         self._count(case)
+        self.evidence |= evidence
+        if evidence.grade is not None:
+            self.grades[evidence.grade] += 1
 
     def _count(self, case: Case) -> None:
         self.shown += 1
         self.families[case.family] += 1
 
-    def _fail(self, case: Case, message: str) -> None:
+    def _fail(self, case: Case, message: str, sample: int = 0) -> None:
         self._count(case)
-        self.case, self.message = case, message
+        if self.first_kill is None:
+            self.first_kill = Kill(self.shown, time.perf_counter() - self.begin)
+        self.case, self.message, self.sample = case, message, sample

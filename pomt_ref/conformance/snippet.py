@@ -1,23 +1,20 @@
 """A failing case as Python to paste: it builds the case, shows both answers, and raises the violation again."""
 
-import sys
 from dataclasses import asdict
 
-from pomt_ref.conformance.subject import TENSORS, TorchSubject
+from pomt_ref.conformance.loading import has_name
+from pomt_ref.conformance.subject import TENSORS, CallableSubject
 from pomt_ref.testing import Captured, Case
 
 EXPECTED = {"pomt": "prune", "topk": "topk_prune", "evit": "evit_prune"}
 """The oracle's function for each method."""
 
 
-def snippet(clause: str, case: Case, subject: TorchSubject, captured: Captured | None = None) -> str:
+def snippet(clause: str, case: Case, subject: CallableSubject, captured: Captured | None = None) -> str:
     """Write the lines; they need this project and the implementation, and nothing else."""
     function, importing = _importing(subject)
-    tensors = TENSORS[subject.method]
-    arrays = ", ".join(f"case.{name}" for name in tensors)
+    arrays = ", ".join(f"case.{name}" for name in TENSORS[subject.method])
     counts = f"prefix={case.shape.prefix}, keep={case.shape.keep}"
-    where = f', device="{subject.device}"' if subject.device != "cpu" else ""
-    method = f', method="{subject.method}"' if subject.method != "pomt" else ""
     return "\n".join(
         [
             "import torch",
@@ -26,26 +23,44 @@ def snippet(clause: str, case: Case, subject: TorchSubject, captured: Captured |
             "from pomt_ref.conformance import require",
             *_case_lines(case, captured),
             importing,
-            f"{', '.join(tensors)} = (",
-            f"    torch.tensor(array).to(torch.{case.dtype}){_moved(subject)} for array in ({arrays})",
-            ")",
             f"expected = oracle.{EXPECTED[subject.method]}({arrays}, {counts})",
             'print("expected", expected.tokens)',
-            f'print("got", {function}({", ".join(tensors)}, {counts}))',
-            f'require("{clause}", case, {function}{method}{where})',
+            *_calling(function, case, subject, arrays, counts),
+            f'require("{clause}", case, {function}{_options(subject)})',
         ]
     )
 
 
-def _importing(subject: TorchSubject) -> tuple[str, str]:
+def _calling(function: str, case: Case, subject: CallableSubject, arrays: str, counts: str) -> list[str]:
+    """The lines that call the implementation and print what it answers."""
+    if subject.framework != "torch":
+        return [f'print("got", as_subject({function}, name="{function}"{_options(subject)}).run(case).tokens)']
+    tensors = ", ".join(TENSORS[subject.method])
+    return [
+        f"{tensors} = (",
+        f"    torch.tensor(array).to(torch.{case.dtype}){_moved(subject)} for array in ({arrays})",
+        ")",
+        f'print("got", {function}({tensors}, {counts}))',
+    ]
+
+
+def _options(subject: CallableSubject) -> str:
+    """What was not the default."""
+    said = {"method": "pomt", "device": "cpu", "claims": None, "framework": "torch"}
+    given = {name: getattr(subject, name) for name, default in said.items() if getattr(subject, name) != default}
+    return "".join(f', {name}="{value}"' for name, value in given.items())
+
+
+def _importing(subject: CallableSubject) -> tuple[str, str]:
     """How to call the implementation, and the line that imports it, where it has a name to import."""
     module, _, attribute = subject.name.partition(":")
-    found: object = sys.modules.get(module)
-    for part in attribute.split("."):
-        found = getattr(found, part, None)
-    if found != subject.function:
-        return "subject", "# subject = the implementation that was checked; it has no name to import it by"
-    return attribute, f"from {module} import {attribute.partition('.')[0]}"
+    if subject.name.endswith(".onnx"):
+        importing = f"subject = load_graph({subject.name!r}, method={subject.method!r})"
+        return "subject", f"from pomt_ref.conformance import as_subject, load_graph\n{importing}"
+    also = "" if subject.framework == "torch" else "from pomt_ref.conformance import as_subject\n"
+    if not has_name(subject):
+        return "subject", f"{also}# subject = the implementation that was checked; it has no name to import it by"
+    return attribute, f"{also}from {module} import {attribute.partition('.')[0]}"
 
 
 def _case_lines(case: Case, captured: Captured | None) -> list[str]:
@@ -66,6 +81,6 @@ def _case_lines(case: Case, captured: Captured | None) -> list[str]:
     ]
 
 
-def _moved(subject: TorchSubject) -> str:
+def _moved(subject: CallableSubject) -> str:
     """The transfer to the device, where there is one."""
     return f'.to("{subject.device}")' if subject.device != "cpu" else ""

@@ -5,21 +5,26 @@ Nothing here imports the torch reference: it must not certify itself.
 
 from pomt_ref.testing.captured import Captured, load_captured
 from pomt_ref.testing.cases import Case, Shape
+from pomt_ref.testing.evidence import GRADES, Evidence, Grade
 from pomt_ref.testing.families import FAMILIES, Family
 from pomt_ref.testing.fixed import fixed_cases
-from pomt_ref.testing.laws import LAWS, Law, laws_of
-from pomt_ref.testing.rounding import Dtype
+from pomt_ref.testing.laws import LAWS, Law, laws_of, require_admissible
+from pomt_ref.testing.rounding import PROFILES, Dtype, Profile, ProfileName, normative
 from pomt_ref.testing.strategies import cases, shapes
 from pomt_ref.testing.subject import Gradients, Method, Outcome, Subject
 from pomt_ref.testing.violation import InapplicableError, LawViolation, NotOfferedError
 
 __all__ = [
     "FAMILIES",
+    "GRADES",
     "LAWS",
+    "PROFILES",
     "Captured",
     "Case",
     "Dtype",
+    "Evidence",
     "Family",
+    "Grade",
     "Gradients",
     "InapplicableError",
     "Law",
@@ -27,6 +32,8 @@ __all__ = [
     "Method",
     "NotOfferedError",
     "Outcome",
+    "Profile",
+    "ProfileName",
     "Shape",
     "Subject",
     "build_case",
@@ -34,6 +41,8 @@ __all__ = [
     "fixed_cases",
     "laws_of",
     "load_captured",
+    "normative",
+    "require_admissible",
     "shapes",
 ]
 

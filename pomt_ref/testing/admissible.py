@@ -23,6 +23,8 @@ class Reading:
     """Positions among the patch tokens, in output order."""
     discarded: tuple[int, ...]
     """The others, ascending."""
+    by_index: bool = False
+    """Whether the implementation said which of equal rows it took."""
 
 
 @dataclass(frozen=True)
@@ -76,16 +78,18 @@ def read_rows(
 
 
 def intervals(
-    patches: Float64[np.ndarray, "patches channels"],
+    patches: Float64[np.ndarray, "patches channels"] | None,
     scores: Float64[np.ndarray, " patches"],
     bounds: Float64[np.ndarray, " patches"],
 ) -> tuple[Float64[np.ndarray, " patches"], Float64[np.ndarray, " patches"]]:
     """Where every score may lie: from the score less its bound to the score plus its bound.
 
     Among equal rows, the k-th best score gets the k-th largest of the lower and of the upper ends: whichever of the
-    rows came out k-th, its score may lie there.
+    rows came out k-th, its score may lie there. Without rows, every token is told apart.
     """
     low, high = scores - bounds, scores + bounds
+    if patches is None:
+        return low, high
     classes: dict[bytes, list[int]] = defaultdict(list)
     for position in np.argsort(scores, kind="stable").tolist():
         classes[patches[position].tobytes()].append(position)
@@ -108,6 +112,26 @@ def first_disorder(
         if place < len(reading.kept) and (lowest is None or high[position] < high[lowest]):
             lowest = position
     return None
+
+
+def worst_exchange(
+    reading: Reading, low: Float64[np.ndarray, " patches"], high: Float64[np.ndarray, " patches"]
+) -> float:
+    """FLOAT-1, attained: of all pairs that stand the other way round, the largest gap as a fraction of both errors.
+
+    >>> reading = Reading(kept=(0,), discarded=(1,))
+    >>> worst_exchange(reading, np.array([0.0, 1.0]), np.array([2.0, 3.0]))
+    0.5
+    """
+    order = [*reading.kept, *reading.discarded]
+    kept = len(reading.kept)
+    with np.errstate(invalid="ignore"):  # a sample of which nothing is promised: infinite ends, and no gap
+        middle, half = (low + high)[order] / 2, (high - low)[order] / 2
+    before, after = slice(0, kept), np.arange(len(order))
+    gap = middle[np.newaxis, :] - middle[before, np.newaxis]
+    both = half[np.newaxis, :] + half[before, np.newaxis]
+    exchanged = (gap > 0) & (after[np.newaxis, :] > after[before, np.newaxis])
+    return float(np.divide(gap, both, out=np.zeros_like(gap), where=exchanged).max(initial=0.0))
 
 
 def _nearest(patches: Float64[np.ndarray, "patches channels"], row: Row) -> str:

@@ -48,24 +48,51 @@ FORMATS: Final[dict[Dtype, Format]] = {
 and ORACLE covers it."""
 
 
+Standing = Literal["normative", "declared", "reported"]
+"""What a profile is worth: normative ones conform to POMT-PREC-1; a declared one is a second class of its own, with
+scores stored in half precision; a reported one accumulates in half precision and is never certified."""
+
+ProfileName = Literal["float64", "float32", "float32/float16", "float32/bfloat16", "float16", "bfloat16"]
+"""Arithmetic / storage; one word where both are the same."""
+
+
 @dataclass(frozen=True)
 class Profile:
     """In what precision an implementation works."""
 
+    name: ProfileName
+    standing: Standing
     arithmetic: Format
     """Of sums, quotients and exponentials: u_a, λ_a, Ω_a."""
     storage: Format
     """Of stored scores: u_s, λ_s, Ω_s."""
 
 
+def _profile(name: ProfileName, standing: Standing) -> Profile:
+    """The profile that a name says."""
+    arithmetic, _, storage = name.partition("/")
+    by_name = {str(dtype): form for dtype, form in FORMATS.items()}
+    return Profile(name, standing, by_name[arithmetic], by_name[storage or arithmetic])
+
+
+PROFILES: Final[dict[ProfileName, Profile]] = {
+    "float64": _profile("float64", "normative"),
+    "float32": _profile("float32", "normative"),
+    "float32/float16": _profile("float32/float16", "declared"),
+    "float32/bfloat16": _profile("float32/bfloat16", "declared"),
+    "float16": _profile("float16", "reported"),
+    "bfloat16": _profile("bfloat16", "reported"),
+}
+"""Every profile by its name, the most exact first."""
+
+
 def normative(dtype: Dtype) -> Profile:
     """POMT-PREC-1: scores in float32, whatever the input; float64 inputs stay float64.
 
-    >>> normative("bfloat16").storage.unit == 2.0**-24
-    True
+    >>> normative("bfloat16").name
+    'float32'
     """
-    wide = FORMATS["float64" if dtype == "float64" else "float32"]
-    return Profile(wide, wide)
+    return PROFILES["float64" if dtype == "float64" else "float32"]
 
 
 def representable(array: Float64[np.ndarray, "*axes"], dtype: Dtype) -> Float64[np.ndarray, "*axes"]:
@@ -136,6 +163,22 @@ def score_bound(
     return bound
 
 
+def share_bound(
+    strongest_values: Float64[np.ndarray, "batch tokens features"], *, profile: Profile
+) -> tuple[Float64[np.ndarray, "batch tokens"], Float64[np.ndarray, "batch tokens"]]:
+    r"""FLOAT-1, E^p: the softmax of the sums over features, and how far a computed share may be from it.
+
+    Arguments:
+        strongest_values: w, the maximum of v over heads; or value sums that are taken as they are, with one feature.
+        profile: the precision.
+
+    Returns:
+        p of all tokens, and its bound, infinite where nothing is promised.
+    """
+    share, allowed = _magnitude_bound(strongest_values, profile)
+    return share, allowed + ORACLE * (share + 1)
+
+
 def mean_bound(
     rows: Float64[np.ndarray, "rows channels"], *, profile: Profile, dtype: Dtype
 ) -> Float64[np.ndarray, " channels"]:
@@ -184,6 +227,8 @@ def _magnitude_bound(
     unit, features, tokens = arithmetic.unit, strongest_values.shape[2], strongest_values.shape[1]
     sums = strongest_values.sum(axis=2)
     weight = np.abs(strongest_values).sum(axis=2)
+    if tokens * unit >= 1:  # so many tokens that a sum in this arithmetic keeps no digit: nothing can be promised
+        return np.zeros_like(sums), np.full_like(sums, np.inf)
     distance = sums.max(axis=1, keepdims=True) - sums
     exponentials = np.exp(-distance)
     share = exponentials / exponentials.sum(axis=1, keepdims=True)

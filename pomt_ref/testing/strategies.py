@@ -1,8 +1,10 @@
 """Hypothesis strategies: a shape from short lists and one seed, so that many cases are cheap and shrink to a line."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
+from hypothesis import reject
 from hypothesis import strategies as st
 
 from pomt_ref.testing.captured import Captured
@@ -44,8 +46,12 @@ def shapes(draw: Draw, *, sizes: Sizes = "small", least_prefix: int = 0, max_pat
 
 
 @st.composite
-def cases(draw: Draw, law: Law, *, dtype: Dtype, captured: Captured | None = None) -> Case:
+def cases(
+    draw: Draw, law: Law, *, dtype: Dtype, captured: Captured | None = None, fixed: Mapping[str, int] | None = None
+) -> Case:
     """Cases that show the clause of a law: one of its families, a shape and a seed; or samples of captured tensors.
+
+    Axes that are fixed have that size, whatever was drawn: an implementation may be made for one shape only.
 
     Hypothesis prefers numbers from 100 on that stand in the source of modules loaded. Every number drawn here is
     smaller, so that the same seed draws the same cases whatever else is loaded.
@@ -56,4 +62,10 @@ def cases(draw: Draw, law: Law, *, dtype: Dtype, captured: Captured | None = Non
     if captured is not None:
         return captured.build(batch=shape.batch, keep=shape.keep, seed=seed, dtype=dtype)
     family = FAMILIES[name]
-    return family.build(family.widen(shape), seed=seed, dtype=dtype)
+    shape = family.widen(shape)
+    if fixed:
+        shape = replace(shape, **fixed)
+        if shape.patches < 1 or ("keep" in fixed and shape.discarded < 1):
+            reject()
+        shape = replace(shape, keep=min(shape.keep, shape.patches - 1))
+    return family.build(shape, seed=seed, dtype=dtype)

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from pomt_ref.testing.cases import Case
+from pomt_ref.testing.rounding import Dtype, Profile
 
 Method = Literal["pomt", "topk", "evit"]
 """Which of the three algorithms an implementation claims to be."""
@@ -24,6 +25,8 @@ class Outcome:
     """Whether the output is on the device of the input."""
     changed_inputs: tuple[str, ...] = ()
     """Names of the input tensors that the call modified in place."""
+    shares_memory: str = ""
+    """The input that the output is a view of, if it is one."""
     kept: Int64[np.ndarray, "..."] | None = None
     """Rows of the input that were kept, where offered."""
     discarded: Int64[np.ndarray, "..."] | None = None
@@ -52,6 +55,10 @@ class Subject(Protocol):
 
     def options(self) -> frozenset[str]:
         """The optional keyword arguments that it takes, such as ``normalisation``."""
+        ...
+
+    def profile(self, dtype: Dtype) -> Profile:
+        """In what precision it says that it works, given inputs of this dtype."""
         ...
 
     def run(self, case: Case, **options: str | int | bool) -> Outcome:

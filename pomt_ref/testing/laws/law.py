@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from pomt_ref.testing.cases import Case
+from pomt_ref.testing.evidence import Evidence
 from pomt_ref.testing.subject import Method, Subject
 
-CheckCase = Callable[[Case, Subject], None]
-"""Raise a LawViolation if the subject breaks the clause on this case."""
+CheckCase = Callable[[Case, Subject], Evidence]
+"""Raise a LawViolation if the subject breaks the clause on this case; else say how close to the limit it came."""
 
 Sizes = Literal["small", "mixed"]
 """Small: up to 24 patch tokens. Mixed: some cases with 64 to 300 as well, past algorithm switches and index widths."""

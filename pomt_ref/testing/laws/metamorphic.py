@@ -5,6 +5,7 @@ from jaxtyping import Float64
 
 from pomt_ref.testing import rounding
 from pomt_ref.testing.cases import Case
+from pomt_ref.testing.evidence import Evidence
 from pomt_ref.testing.laws.law import law
 from pomt_ref.testing.laws.reading import (
     kept_rows,
@@ -24,13 +25,13 @@ from pomt_ref.testing.violation import InapplicableError, LawViolation, NotOffer
     families=("ordinary", "balanced"),
     kills=("input order", "first tokens win", "position added"),
 )
-def permuting_patch_tokens_permutes_scores(case: Case, subject: Subject) -> None:
+def permuting_patch_tokens_permutes_scores(case: Case, subject: Subject) -> Evidence:
     """Permuting the patch tokens leaves the output the same, when scores are distinct."""
     prefix, patches = case.shape.prefix, case.shape.patches
     order = np.random.default_rng(case.seed).permutation(patches) + prefix
     order = np.concatenate([np.arange(prefix), order])
     permuted = case.having(x=case.x[:, order], attn=case.attn[:, :, order][..., order], v=case.v[:, :, order])
-    _require_same(
+    return _require_same(
         "POMT-META-1", case, permuted, subject, f"with the tokens of x, attn and v in the order {order.tolist()}"
     )
 
@@ -40,11 +41,11 @@ def permuting_patch_tokens_permutes_scores(case: Case, subject: Subject) -> None
     families=("disagreeing heads", "ordinary"),
     kills=("first head alone", "last head forgotten", "heads weighted"),
 )
-def permuting_heads_changes_nothing(case: Case, subject: Subject) -> None:
+def permuting_heads_changes_nothing(case: Case, subject: Subject) -> Evidence:
     """Permuting the heads changes nothing."""
     order = np.roll(np.arange(case.shape.heads), 1)
     permuted = case.having(attn=case.attn[:, order], v=case.v[:, order])
-    _require_same("POMT-META-2", case, permuted, subject, f"with the heads in the order {order.tolist()}")
+    return _require_same("POMT-META-2", case, permuted, subject, f"with the heads in the order {order.tolist()}")
 
 
 @law(
@@ -53,10 +54,12 @@ def permuting_heads_changes_nothing(case: Case, subject: Subject) -> None:
     kills=("absolute values", "maximum from zero", "squares of values"),
     any_input=False,
 )
-def adding_a_constant_to_every_value_sum_changes_nothing(case: Case, subject: Subject) -> None:
+def adding_a_constant_to_every_value_sum_changes_nothing(case: Case, subject: Subject) -> Evidence:
     """Adding a constant to every t leaves p unchanged: here a whole number to every value."""
     constant = (-3.0, -2.0, 1.0, 2.0)[case.seed % 4]
-    _require_same("POMT-META-3", case, case.having(v=case.v + constant), subject, f"with {constant:g} added to v")
+    return _require_same(
+        "POMT-META-3", case, case.having(v=case.v + constant), subject, f"with {constant:g} added to v"
+    )
 
 
 @law(
@@ -65,17 +68,21 @@ def adding_a_constant_to_every_value_sum_changes_nothing(case: Case, subject: Su
     kills=("maximum of each sample", "first sample for all"),
     any_input=False,
 )
-def batch_mates_count_in_a_batch_and_not_in_a_sample(case: Case, subject: Subject) -> None:
+def batch_mates_count_in_a_batch_and_not_in_a_sample(case: Case, subject: Subject) -> Evidence:
     """``normalisation="sample"`` makes a batch equal to its samples run alone; ``"batch"`` does not."""
-    scores, bounds = scores_and_bounds(case)
-    require_order("POMT-META-4", case, subject.run(case), scores, bounds)
+    profile = subject.profile(case.dtype)
+    scores, bounds = scores_and_bounds(case, profile)
+    evidence = require_order("POMT-META-4", case, subject.run(case), scores, bounds).evidence
     for sample in range(case.shape.batch):
         alone = case.sample(sample)
         if alone.defined:
-            require_order("POMT-META-4", alone, subject.run(alone), *scores_and_bounds(alone))
+            scores, bounds = scores_and_bounds(alone, profile)
+            evidence |= require_order("POMT-META-4", alone, subject.run(alone), scores, bounds).evidence
     if "normalisation" in subject.options() and all(case.sample(b).defined for b in range(case.shape.batch)):
-        scores, bounds = scores_and_bounds(case, normalisation="sample")
-        require_order("POMT-META-4", case, subject.run(case, normalisation="sample"), scores, bounds)
+        scores, bounds = scores_and_bounds(case, profile, normalisation="sample")
+        outcome = subject.run(case, normalisation="sample")
+        evidence |= require_order("POMT-META-4", case, outcome, scores, bounds).evidence
+    return evidence
 
 
 @law(
@@ -83,11 +90,11 @@ def batch_mates_count_in_a_batch_and_not_in_a_sample(case: Case, subject: Subjec
     families=("disagreeing heads", "ordinary", "values alone"),
     kills=("mean over heads", "sum over heads", "mean over heads of v"),
 )
-def duplicating_a_head_changes_nothing(case: Case, subject: Subject) -> None:
+def duplicating_a_head_changes_nothing(case: Case, subject: Subject) -> Evidence:
     """Duplicating a head changes nothing."""
     again = [*range(case.shape.heads), case.seed % case.shape.heads]
     changed = case.having(attn=case.attn[:, again], v=case.v[:, again])
-    _require_same("POMT-META-5", case, changed, subject, f"with head {again[-1]} appended once more")
+    return _require_same("POMT-META-5", case, changed, subject, f"with head {again[-1]} appended once more")
 
 
 @law(
@@ -96,11 +103,11 @@ def duplicating_a_head_changes_nothing(case: Case, subject: Subject) -> None:
     kills=("mean with the prefix", "class row added to the mean"),
     any_input=False,
 )
-def prefix_rows_of_x_influence_no_other_row(case: Case, subject: Subject) -> None:
+def prefix_rows_of_x_influence_no_other_row(case: Case, subject: Subject) -> Evidence:
     """The prefix rows of x never influence another row."""
     x = case.x.copy()
     x[:, : case.shape.prefix] *= -2
-    _require_same("POMT-META-6", case, case.having(x=x), subject, "with the prefix rows of x times -2")
+    return _require_same("POMT-META-6", case, case.having(x=x), subject, "with the prefix rows of x times -2")
 
 
 @law(
@@ -108,7 +115,7 @@ def prefix_rows_of_x_influence_no_other_row(case: Case, subject: Subject) -> Non
     families=("ordinary", "balanced"),
     kills=("mean detached", "gradient through the ranking", "gradient of the sum"),
 )
-def gradients_flow_to_kept_rows_and_mean(case: Case, subject: Subject) -> None:
+def gradients_flow_to_kept_rows_and_mean(case: Case, subject: Subject) -> Evidence:
     """Gradients flow to the prefix rows, the kept rows and the mean row, and none to the ranking."""
     if any(len({row.tobytes() for row in rows}) < len(rows) for rows in case.x[:, case.shape.prefix :]):
         raise InapplicableError
@@ -126,18 +133,20 @@ def gradients_flow_to_kept_rows_and_mean(case: Case, subject: Subject) -> None:
         expected[sample, rows] = weights[sample, :-1]
         others = shape.prefix + np.array(reading.discarded, dtype=np.int64)
         expected[sample, others] = weights[sample, -1] / shape.discarded
-        bound[sample, others] = _quotient_bound(expected[sample, others], case)
+        bound[sample, others] = _quotient_bound(expected[sample, others], case, subject)
     got = np.zeros_like(case.x) if gradients.x is None else gradients.x
-    require_close("POMT-META-7", "gradient of x", got, expected, bound)
+    evidence = require_close("POMT-META-7", "gradient of x", got, expected, bound)
     for name, gradient in (("attn", gradients.attn), ("v", gradients.v)):
         if gradient is not None and gradient.any():
             raise LawViolation("POMT-META-7", f"the output has a gradient with respect to {name}, expected none")
+    return evidence
 
 
-def _require_same(clause: str, case: Case, changed: Case, subject: Subject, change: str) -> None:
+def _require_same(clause: str, case: Case, changed: Case, subject: Subject, change: str) -> Evidence:
     """The rows after the prefix are the same, where scores are far enough apart for that to be asked."""
+    evidence = Evidence()
     for one in (case, changed):
-        if not separated(one, *scores_and_bounds(one)):
+        if not separated(one, *scores_and_bounds(one, subject.profile(case.dtype))):
             raise InapplicableError
     before, after = subject.run(case), subject.run(changed)
     require_shape(case, before)
@@ -147,21 +156,26 @@ def _require_same(clause: str, case: Case, changed: Case, subject: Subject, chan
         if old.tobytes() != new.tobytes():
             place = int(np.argwhere((old != new).any(axis=1))[0, 0]) if (old != new).any() else 0
             raise LawViolation(clause, f"kept row {place} of sample {sample} is another one {change}")
-        _require_same_mean(clause, case, before, after, sample, change)
+        evidence |= _require_same_mean(clause, case, subject, before, after, sample, change)
+    return evidence
 
 
-def _require_same_mean(clause: str, case: Case, before: Outcome, after: Outcome, sample: int, change: str) -> None:
+def _require_same_mean(
+    clause: str, case: Case, subject: Subject, before: Outcome, after: Outcome, sample: int, change: str
+) -> Evidence:
     """The same rows have the same mean, within both runs' FLOAT-2."""
     reading = readings(case, before, np.zeros((case.shape.batch, case.shape.patches)))[sample]
     rows = case.patch_rows(sample)[list(reading.discarded)]
-    bound = rounding.mean_bound(rows, profile=rounding.normative(case.dtype), dtype=case.dtype)
+    bound = rounding.mean_bound(rows, profile=subject.profile(case.dtype), dtype=case.dtype)
     what = f"{change}, mean row of sample {sample}"
-    require_close(clause, what, after.tokens[sample, -1], before.tokens[sample, -1], 2 * bound)
+    return require_close(clause, what, after.tokens[sample, -1], before.tokens[sample, -1], 2 * bound)
 
 
-def _quotient_bound(quotient: Float64[np.ndarray, "*axes"], case: Case) -> Float64[np.ndarray, "*axes"]:
+def _quotient_bound(
+    quotient: Float64[np.ndarray, "*axes"], case: Case, subject: Subject
+) -> Float64[np.ndarray, "*axes"]:
     """A weight over m: a reciprocal, a product and a store, the store in x's dtype."""
-    stored, unit = rounding.FORMATS[case.dtype], rounding.normative(case.dtype).arithmetic.unit
+    stored, unit = rounding.FORMATS[case.dtype], subject.profile(case.dtype).arithmetic.unit
     relative = (1 + unit) ** 2 * (1 + stored.unit) ** 2 - 1 + rounding.ORACLE
     bound: Float64[np.ndarray, "*axes"] = np.abs(quotient) * relative + stored.tiny
     return bound

@@ -7,8 +7,9 @@ import numpy as np
 from pomt_ref import oracle
 from pomt_ref.testing import rounding
 from pomt_ref.testing.cases import Case
+from pomt_ref.testing.evidence import Evidence
 from pomt_ref.testing.laws.law import law
-from pomt_ref.testing.laws.reading import require_close, require_order, require_shape, scores_and_bounds
+from pomt_ref.testing.laws.reading import require_close, require_dtype, require_order, require_shape, scores_and_bounds
 from pomt_ref.testing.subject import Subject
 from pomt_ref.testing.violation import LawViolation
 
@@ -33,17 +34,17 @@ ORDER: Final = "POMT-RANK-1"
     ),
     any_input=False,
 )
-def attention_sums_decide(case: Case, subject: Subject) -> None:
+def attention_sums_decide(case: Case, subject: Subject) -> Evidence:
     """S_j is the sum over patch queries of the maximum over heads of A[h, i, j], for every patch key j."""
-    scores, bounds = scores_and_bounds(case)
-    outcome, blamed = subject.run(case), "POMT-ATT-1"
+    profile = subject.profile(case.dtype)
+    scores, bounds = scores_and_bounds(case, profile)
+    outcome, evidence, blamed = subject.run(case), Evidence(), "POMT-ATT-1"
     if "sums" in outcome.stages:
         expected = oracle.attention_sums(case.attn, prefix=case.shape.prefix)
-        profile = rounding.normative(case.dtype)
         bound = rounding.sum_bound(expected, terms=case.shape.patches, profile=profile)
-        require_close("POMT-ATT-1", "attention sum", outcome.stages["sums"], expected, bound)
+        evidence |= require_close("POMT-ATT-1", "attention sum", outcome.stages["sums"], expected, bound)
         blamed = ORDER
-    require_order(blamed, case, outcome, scores, bounds)
+    return evidence | require_order(blamed, case, outcome, scores, bounds).evidence
 
 
 @law(
@@ -59,18 +60,19 @@ def attention_sums_decide(case: Case, subject: Subject) -> None:
     ),
     any_input=False,
 )
-def sums_are_relative_to_the_largest_of_the_batch(case: Case, subject: Subject) -> None:
+def sums_are_relative_to_the_largest_of_the_batch(case: Case, subject: Subject) -> Evidence:
     """m_j = S_j / M, M = the maximum of S over the whole batch and all patch keys."""
-    scores, bounds = scores_and_bounds(case)
-    outcome, blamed = subject.run(case), "POMT-ATT-2"
+    profile = subject.profile(case.dtype)
+    scores, bounds = scores_and_bounds(case, profile)
+    outcome, evidence, blamed = subject.run(case), Evidence(), "POMT-ATT-2"
     if "attention" in outcome.stages:
         expected = oracle.attention_score(case.attn, prefix=case.shape.prefix)
-        require_close("POMT-ATT-2", "attention score", outcome.stages["attention"], expected, bounds)
+        evidence |= require_close("POMT-ATT-2", "attention score", outcome.stages["attention"], expected, bounds)
         largest = float(outcome.stages["attention"].max())
         if largest != 1:
             raise LawViolation("POMT-ATT-2", f"the largest attention score is {largest!r}, expected exactly 1")
         blamed = ORDER
-    require_order(blamed, case, outcome, scores, bounds)
+    return evidence | require_order(blamed, case, outcome, scores, bounds).evidence
 
 
 @law(
@@ -88,20 +90,23 @@ def sums_are_relative_to_the_largest_of_the_batch(case: Case, subject: Subject) 
     ),
     any_input=False,
 )
-def value_sums_decide(case: Case, subject: Subject) -> None:
+def value_sums_decide(case: Case, subject: Subject) -> Evidence:
     """t_k = sum over features of max over heads of v[h, k, :]; p = softmax of t over all N tokens, prefix included."""
-    scores, bounds = scores_and_bounds(case)
-    outcome, blamed = subject.run(case), "POMT-MAG-1"
+    profile = subject.profile(case.dtype)
+    scores, bounds = scores_and_bounds(case, profile)
+    outcome, evidence, blamed = subject.run(case), Evidence(), "POMT-MAG-1"
     if "value_sums" in outcome.stages:
         strongest = case.v.max(axis=1)
-        profile, terms = rounding.normative(case.dtype), case.shape.features
+        terms = case.shape.features
         bound = rounding.sum_bound(np.abs(strongest).sum(axis=2), terms=terms, profile=profile)
-        require_close("POMT-MAG-1", "value sum", outcome.stages["value_sums"], oracle.value_sums(case.v), bound)
+        evidence |= require_close(
+            "POMT-MAG-1", "value sum", outcome.stages["value_sums"], oracle.value_sums(case.v), bound
+        )
     if "magnitude" in outcome.stages:
         expected = oracle.magnitude_score(case.v, prefix=case.shape.prefix)
-        require_close("POMT-MAG-1", "magnitude score", outcome.stages["magnitude"], expected, bounds)
+        evidence |= require_close("POMT-MAG-1", "magnitude score", outcome.stages["magnitude"], expected, bounds)
         blamed = ORDER
-    require_order(blamed, case, outcome, scores, bounds)
+    return evidence | require_order(blamed, case, outcome, scores, bounds).evidence
 
 
 @law(
@@ -109,18 +114,19 @@ def value_sums_decide(case: Case, subject: Subject) -> None:
     families=("balanced", "ordinary", "prefix-heavy values"),
     kills=("attention alone", "magnitude alone", "product of scores", "magnitude doubled", "score clipped at one"),
 )
-def scores_are_the_sum_of_both_parts(case: Case, subject: Subject) -> None:
+def scores_are_the_sum_of_both_parts(case: Case, subject: Subject) -> Evidence:
     """s_j = m_j + p_j, so 0 ≤ s ≤ 2."""
-    scores, bounds = scores_and_bounds(case)
-    outcome, blamed = subject.run(case), "POMT-SCORE-1"
+    profile = subject.profile(case.dtype)
+    scores, bounds = scores_and_bounds(case, profile)
+    outcome, evidence, blamed = subject.run(case), Evidence(), "POMT-SCORE-1"
     if "scores" in outcome.stages:
         got = outcome.stages["scores"]
-        require_close("POMT-SCORE-1", "score", got, scores, bounds)
+        evidence |= require_close("POMT-SCORE-1", "score", got, scores, bounds)
         least, most = float(got.min()), float(got.max())
         if least < 0 or most > 2:  # noqa: PLR2004 -- the clause's own bound
             raise LawViolation("POMT-SCORE-1", f"scores from {least!r} to {most!r}, expected within [0, 2]")
         blamed = ORDER
-    require_order(blamed, case, outcome, scores, bounds)
+    return evidence | require_order(blamed, case, outcome, scores, bounds).evidence
 
 
 @law(
@@ -129,10 +135,10 @@ def scores_are_the_sum_of_both_parts(case: Case, subject: Subject) -> None:
     kills=("ascending", "input order", "first half sorted only", "kept in input order"),
     sizes="mixed",
 )
-def kept_rows_stand_in_descending_score(case: Case, subject: Subject) -> None:
+def kept_rows_stand_in_descending_score(case: Case, subject: Subject) -> Evidence:
     """Tokens in descending score; any order of equal scores conforms."""
-    scores, bounds = scores_and_bounds(case)
-    require_order("POMT-RANK-1", case, subject.run(case), scores, bounds)
+    scores, bounds = scores_and_bounds(case, subject.profile(case.dtype))
+    return require_order("POMT-RANK-1", case, subject.run(case), scores, bounds).evidence
 
 
 @law(
@@ -141,13 +147,10 @@ def kept_rows_stand_in_descending_score(case: Case, subject: Subject) -> None:
     kills=("output in float32", "scores in half precision", "scores in bfloat16", "scores in float32"),
     sizes="mixed",
 )
-def scores_are_wide_and_output_is_not(case: Case, subject: Subject) -> None:
+def scores_are_wide_and_output_is_not(case: Case, subject: Subject) -> Evidence:
     """Scores are in float32 or wider, in float64 for float64 inputs; the output has x's dtype and device."""
     outcome = subject.run(case)
-    if outcome.dtype != case.dtype:
-        raise LawViolation("POMT-PREC-1", f"output in {outcome.dtype}, expected {case.dtype}")
-    if not outcome.same_device:
-        raise LawViolation("POMT-PREC-1", "output on another device than x")
+    require_dtype(case, outcome)
     require_shape(case, outcome)
-    scores, bounds = scores_and_bounds(case)
-    require_order("POMT-PREC-1", case, outcome, scores, bounds)
+    scores, bounds = scores_and_bounds(case, subject.profile(case.dtype))
+    return require_order("POMT-PREC-1", case, outcome, scores, bounds).evidence

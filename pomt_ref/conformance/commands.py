@@ -1,0 +1,140 @@
+"""What the commands do, once their arguments are understood: one function a command; it returns the exit status."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+
+import torch
+from hypothesis.configuration import set_hypothesis_home_dir
+from rich.console import Console
+
+from pomt_ref.conformance import document, junit, page, runner
+from pomt_ref.conformance.display import show_progress, show_report
+from pomt_ref.conformance.errors import SubjectError, SubjectFailedError
+from pomt_ref.conformance.known import apply_known, load_known
+from pomt_ref.conformance.merging import load_report
+from pomt_ref.conformance.merging import merge as merge_reports
+from pomt_ref.conformance.report import Kill, Report, Row
+from pomt_ref.conformance.saving import load_case
+from pomt_ref.testing import LawViolation, laws_of
+
+CONFORMS: Final = 0
+"""Exit status: every clause holds."""
+DOES_NOT_CONFORM: Final = 1
+"""Exit status: a clause is broken."""
+
+WRITERS: Final[Mapping[str, Callable[[Report], str]]] = {
+    "json": document.as_json,
+    "junit": junit.as_junit,
+    "html": page.as_html,
+}
+"""How a report is written to a file, by the option that names the file."""
+
+
+def check(parsed: argparse.Namespace) -> int:
+    """``pomt-ref check``: progress on standard error, then table and failures on standard output."""
+    # Cases are small: a second thread costs more than it brings, and much more on a busy machine.
+    torch.set_num_threads(1)
+    _require_writable(parsed)
+    # A subject is looked for where the command is given, as `python -m` does.
+    sys.path.insert(0, "")
+    with _nothing_left_behind(), show_progress(Console(stderr=True)) as progress:
+        report = runner.check(
+            parsed.subject,
+            dtype=parsed.dtype,
+            device=parsed.device,
+            method=parsed.method,
+            profile=parsed.profile,
+            quick=parsed.quick,
+            max_examples=parsed.max_examples,
+            clauses=parsed.clause,
+            families=parsed.family,
+            seed=parsed.seed,
+            captured=parsed.cases,
+            framework=parsed.framework,
+            fixed=dict(parsed.fix or ()),
+            known=parsed.xfail,
+            save=parsed.save,
+            time_limit=parsed.timeout,
+            jobs=parsed.jobs,
+            shard=parsed.shard,
+            progress=progress,
+        )
+    return _told(report, parsed)
+
+
+def replay(parsed: argparse.Namespace) -> int:
+    """``pomt-ref replay``: the clause of the file on its case."""
+    torch.set_num_threads(1)
+    saved = load_case(parsed.file)
+    subject, device = parsed.subject or saved.subject, parsed.device or saved.device
+    sys.path.insert(0, "")
+    print(f"{subject} · {saved.clause} · {saved.case} on {device}")
+    try:
+        runner.require(saved.clause, saved.case, subject, method=saved.method, device=device, claims=saved.claims)
+    except (LawViolation, SubjectFailedError) as failed:
+        print(f"it fails: {failed}")
+        return DOES_NOT_CONFORM
+    print("it holds")
+    return CONFORMS
+
+
+def merge(parsed: argparse.Namespace) -> int:
+    """``pomt-ref merge``: the parts of a check as one report."""
+    _require_writable(parsed)
+    report = merge_reports([load_report(path) for path in parsed.reports])
+    if parsed.xfail:
+        report = apply_known(report, load_known(parsed.xfail, [law.clause for law in laws_of(report.method)]))
+    return _told(report, parsed)
+
+
+def _told(report: Report, parsed: argparse.Namespace) -> int:
+    """Show the report, write it where that is asked for, and say what it comes to."""
+    report = _without_times(report) if parsed.no_times else report
+    show_report(report, Console(highlight=False), times=not parsed.no_times)
+    for option, written in WRITERS.items():
+        path: Path | None = getattr(parsed, option)
+        if path is not None:
+            try:
+                document.write(written(report), path)
+            except OSError as error:
+                raise SubjectError(f"--{option}", "a file that can be written", f"{error}") from error
+            print(f"report: {path}", file=sys.stderr)
+    return CONFORMS if report.conforms else DOES_NOT_CONFORM
+
+
+def _without_times(report: Report) -> Report:
+    """The report with every duration zero: what is left depends on the seed alone."""
+
+    def timeless(row: Row) -> Row:
+        kill = None if row.first_kill is None else Kill(row.first_kill.cases, 0.0)
+        return replace(row, seconds=0.0, first_kill=kill)
+
+    return replace(report, rows=tuple(timeless(row) for row in report.rows))
+
+
+def _require_writable(parsed: argparse.Namespace) -> None:
+    """Tell that a report has no place before the check runs, not after."""
+    for option in WRITERS:
+        path: Path | None = getattr(parsed, option)
+        if path is None:
+            continue
+        if path.is_dir() or not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
+            raise SubjectError(f"--{option}", "a file that can be written", f"{path}")
+
+
+@contextmanager
+def _nothing_left_behind() -> Iterator[None]:
+    """Hypothesis keeps notes in a folder .hypothesis where it runs; here they go with the command."""
+    with TemporaryDirectory(prefix="pomt-ref-") as folder:
+        set_hypothesis_home_dir(folder)
+        try:
+            yield
+        finally:
+            set_hypothesis_home_dir(None)

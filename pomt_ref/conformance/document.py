@@ -1,0 +1,162 @@
+"""The report as JSON: written whole or not at all, and read again so that the parts of a long check can be joined."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Final, cast
+
+import numpy as np
+
+from pomt_ref.conformance.report import Failure, Kill, Ranking, Report, Row
+from pomt_ref.testing import FAMILIES, Case, Shape, build_case
+
+FORMAT: Final = 2
+"""Of the JSON; a field that goes or changes its meaning raises it, a field that comes does not."""
+
+SCHEMA: Final = "report.schema.json"
+"""The JSON Schema, beside this module."""
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema that every report satisfies.
+
+    >>> schema()["properties"]["format"]
+    {'const': 2}
+    """
+    text = files("pomt_ref.conformance").joinpath(SCHEMA).read_text(encoding="utf-8")
+    return cast("dict[str, Any]", json.loads(text))
+
+
+def as_dict(report: Report) -> dict[str, Any]:
+    """The whole report in JSON's terms; cases are told by family, shape, seed and dtype."""
+    kill = report.first_kill
+    return {
+        "format": FORMAT,
+        "subject": report.subject,
+        "conforms": report.conforms,
+        "method": report.method,
+        "dtype": report.dtype,
+        "device": report.device,
+        "profile": report.profile,
+        "certified": report.certified,
+        "seed": report.seed,
+        "max_examples": report.max_examples,
+        "shard": report.shard,
+        "offered": list(report.offered),
+        "remarks": list(report.remarks),
+        "stale": list(report.stale),
+        "versions": dict(report.versions),
+        "first_kill": None if kill is None else {"cases": kill.cases, "seconds": round(kill.seconds, 3)},
+        "clauses": [_row_as_dict(row) for row in report.rows],
+    }
+
+
+def as_json(report: Report) -> str:
+    """The whole report as text; numbers that JSON has no word for are told as null."""
+    return json.dumps(as_dict(report), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def from_dict(document: Mapping[str, Any]) -> Report:
+    """Read a report again. Tensors of captured cases are not in it."""
+    scalars = ("subject", "method", "dtype", "device", "seed", "max_examples", "profile", "certified", "shard")
+    return Report(
+        **{name: document[name] for name in scalars},
+        offered=tuple(document["offered"]),
+        remarks=tuple(document["remarks"]),
+        stale=tuple(document["stale"]),
+        versions=document["versions"],
+        rows=tuple(_row_from_dict(row) for row in document["clauses"]),
+    )
+
+
+def write(text: str, path: Path) -> None:
+    """Write beside the place first, so that a reader never sees half a document.
+
+    What is no file, such as a pipe, is written to and not replaced.
+    """
+    if path.exists() and not path.is_file():
+        path.write_text(text, encoding="utf-8")
+        return
+    path = path.resolve()  # what a link points to is replaced, and not the link
+    unfinished = path.with_name(path.name + ".part")
+    unfinished.write_text(text, encoding="utf-8")
+    unfinished.replace(path)
+
+
+def _row_as_dict(row: Row) -> dict[str, Any]:
+    """One clause."""
+    kill = row.first_kill
+    return {
+        "clause": row.clause,
+        "statement": row.statement,
+        "source": row.source,
+        "part": row.part,
+        "verdict": row.verdict,
+        "cases": row.cases,
+        "families": dict(row.families),
+        "grades": {str(grade): count for grade, count in row.grades.items()},
+        "attained": round(row.attained, 6),
+        "seconds": round(row.seconds, 3),
+        "first_kill": None if kill is None else {"cases": kill.cases, "seconds": round(kill.seconds, 3)},
+        "blocked_by": row.blocked_by,
+        "reason": row.reason,
+        "failure": None if row.failure is None else _failure_as_dict(row.failure),
+    }
+
+
+def _failure_as_dict(failure: Failure) -> dict[str, Any]:
+    """A failure without its tensors: the snippet makes them again."""
+    case, ranking = failure.case, failure.ranking
+    return {
+        "clause": failure.clause,
+        "message": failure.message,
+        "divergence": failure.divergence,
+        "case": {"family": case.family, "seed": case.seed, "dtype": case.dtype, **asdict(case.shape)},
+        "ranking": None if ranking is None else _ranking_as_dict(ranking),
+        "snippet": failure.snippet,
+        "replay": failure.replay,
+    }
+
+
+def _ranking_as_dict(ranking: Ranking) -> dict[str, Any]:
+    """Scores as numbers, an infinite bound as null."""
+    told = asdict(ranking)
+    told["epsilon"] = [bound if np.isfinite(bound) else None for bound in ranking.epsilon]
+    return told
+
+
+def _row_from_dict(row: Mapping[str, Any]) -> Row:
+    """One clause, read again."""
+    read = dict(row)
+    for name, read_part in (("first_kill", _kill_from_dict), ("failure", _failure_from_dict)):
+        read[name] = None if row[name] is None else read_part(row[name])
+    return Row(**read)
+
+
+def _kill_from_dict(kill: Mapping[str, Any]) -> Kill:
+    return Kill(**kill)
+
+
+def _failure_from_dict(failure: Mapping[str, Any]) -> Failure:
+    """A failure, its case made again where that can be done from a line."""
+    case = _case_from_dict(failure["case"])
+    ranking = None if failure["ranking"] is None else _ranking_from_dict(failure["ranking"])
+    return Failure(**{**failure, "family": case.family, "case": case, "ranking": ranking})
+
+
+def _ranking_from_dict(ranking: Mapping[str, Any]) -> Ranking:
+    """The scores, null read as no promise."""
+    told: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in ranking.items()}
+    told["epsilon"] = tuple(np.inf if bound is None else bound for bound in told["epsilon"])
+    return Ranking(**told)
+
+
+def _case_from_dict(told: Mapping[str, Any]) -> Case:
+    """Make a generated case again; of a captured one the tensors stand elsewhere."""
+    axes = {axis: size for axis, size in told.items() if axis not in {"family", "seed", "dtype"}}
+    if told["family"] in FAMILIES:
+        return build_case(told["family"], seed=told["seed"], dtype=told["dtype"], **axes)
+    nothing = np.zeros((0, 0, 0, 0))
+    return Case(told["family"], Shape(**axes), told["seed"], told["dtype"], nothing[0:0, 0], nothing, nothing)
