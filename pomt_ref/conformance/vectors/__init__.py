@@ -1,0 +1,1 @@
+"""Vectors: cases with everything that comes out of them, as files that a program in any language reads."""

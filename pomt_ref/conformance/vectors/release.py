@@ -1,0 +1,119 @@
+"""The release: which cases a set of vectors consists of. It changes with its number and for no other reason."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Final, get_args
+
+from pomt_ref.conformance.vectors.drawing import settled_case
+from pomt_ref.conformance.vectors.errors import Fault, VectorsError
+from pomt_ref.conformance.vectors.expecting import expect
+from pomt_ref.conformance.vectors.vector import Vector
+from pomt_ref.testing import FAMILIES, Dtype, Method, Shape, laws_of
+
+RELEASE: Final = 1
+"""Of the list below, and of what its families draw. Another list is another release."""
+
+DTYPES: Final[tuple[Dtype, ...]] = get_args(Dtype)
+METHODS: Final[tuple[Method, ...]] = get_args(Method)
+
+SMALL: Final = (
+    Shape(batch=1, heads=2, tokens=9, features=2, channels=3, prefix=1, keep=4),
+    Shape(batch=2, heads=1, tokens=8, features=4, channels=2, prefix=0, keep=5),
+    Shape(batch=1, heads=3, tokens=16, features=2, channels=5, prefix=2, keep=9),
+    Shape(batch=3, heads=2, tokens=8, features=1, channels=3, prefix=1, keep=3),
+    Shape(batch=1, heads=2, tokens=22, features=4, channels=2, prefix=5, keep=11),
+    Shape(batch=2, heads=4, tokens=10, features=2, channels=1, prefix=3, keep=6),
+    Shape(batch=1, heads=2, tokens=18, features=2, channels=4, prefix=1, keep=14),
+)
+"""Every family is drawn in one of these a dtype, and in another one for the next dtype."""
+
+EDGES: Final = tuple(
+    Shape(batch=1, heads=2, tokens=prefix + patches, features=2, channels=3, prefix=prefix, keep=keep)
+    for prefix in (0, 1, 2, 3, 5)
+    for patches, keep in ((7, 0), (7, 1), (7, 6), (1, 0))
+)
+"""Every prefix with T = 0, T = 1, T = n - 1 and with a single patch token."""
+
+IMAGE: Final = Shape(batch=1, heads=1, tokens=197, features=4, channels=2, prefix=1, keep=98)
+"""A ViT's 196 patches and its class token."""
+
+COPIED: Final = frozenset({"POMT-PRUNE-2", "POMT-PRUNE-4", "POMT-PREC-1"})
+READ: Final[Mapping[Method, frozenset[str]]] = {
+    "pomt": COPIED | {"POMT-RANK-1", "POMT-PRUNE-1", "POMT-PRUNE-3"},
+    "topk": COPIED | {"TOPK-1"},
+    "evit": COPIED | {"EVIT-1"},
+}
+"""The clauses by which every output of a method is read."""
+
+SPACING: Final = 1000
+"""Seeds between one case and the next."""
+
+LARGEST_SEED: Final = 10**9
+"""So that every case's seed is a whole number for JavaScript too."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the list."""
+
+    method: Method
+    family: str
+    dtype: Dtype
+    shape: Shape
+
+
+def entries() -> Iterator[Entry]:
+    """The list: every family for every method and dtype, then the edges, then a whole image."""
+    for method in METHODS:
+        for place, family in enumerate(FAMILIES):
+            for turn, dtype in enumerate(DTYPES):
+                yield Entry(method, family, dtype, SMALL[(place + turn) % len(SMALL)])
+        for place, shape in enumerate(EDGES):
+            # Counting is the same in every dtype: the siblings, which need a class row, take turns.
+            dtypes = DTYPES if method == "pomt" else DTYPES[(place + place // 4) % 4 :][: min(shape.prefix, 1)]
+            yield from (Entry(method, "ordinary", dtype, shape) for dtype in dtypes)
+    for dtype in DTYPES:  # two heads in the three smaller dtypes, for they take the room
+        heads = 1 if dtype == "float64" else 2
+        yield Entry("pomt", "ordinary", dtype, replace(IMAGE, heads=heads))
+    yield Entry("pomt", "ties", "float16", IMAGE)
+    yield Entry("topk", "ordinary", "float16", IMAGE)
+    yield Entry("evit", "ordinary", "bfloat16", IMAGE)
+
+
+def release(seed: int = 0) -> Iterator[Vector]:
+    """The vectors of the release; another seed gives the same list of families and shapes with other numbers.
+
+    Raises:
+        VectorsError: a seed that is out of its range.
+    """
+    if not 0 <= seed <= LARGEST_SEED:
+        raise VectorsError([Fault("--seed", f"0 to {LARGEST_SEED}", f"{seed}")])
+    taken: Counter[str] = Counter()
+    for place, entry in enumerate(entries()):
+        family = FAMILIES[entry.family]
+        shape = family.widen(entry.shape if entry.method == "pomt" else with_class_row(entry.shape))
+        first = SPACING * (place + SPACING * seed)
+        case = settled_case(family, shape, seed=first, dtype=entry.dtype)
+        stem = f"{entry.method}-{entry.family.replace(' ', '-')}-{entry.dtype}"
+        taken[stem] += 1
+        clauses = clauses_of(entry.method, entry.family)
+        yield Vector(f"{stem}-{taken[stem]}", entry.method, clauses, case, expect(case, entry.method))
+
+
+def with_class_row(shape: Shape) -> Shape:
+    """SIB-1: the siblings need a class token."""
+    return shape if shape.prefix else replace(shape, prefix=1, tokens=shape.tokens + 1)
+
+
+def clauses_of(method: Method, family: str) -> tuple[str, ...]:
+    """What an accepted output shows: what every output is read by, and the clauses whose laws draw from the family.
+
+    Metamorphic laws compare two outputs; one alone shows nothing of them.
+
+    >>> clauses_of("topk", "contrasting prefix")
+    ('POMT-PRUNE-2', 'POMT-PRUNE-4', 'POMT-PREC-1', 'TOPK-1', 'SIB-1')
+    """
+    drawn = {law.clause for law in laws_of(method) if family in law.families and "META" not in law.clause}
+    specified = dict.fromkeys(law.clause for law in (*laws_of("pomt"), *laws_of(method)))
+    return tuple(clause for clause in specified if clause in drawn | READ[method])
