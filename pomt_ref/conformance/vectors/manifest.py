@@ -44,19 +44,13 @@ def as_json(entries: list[dict[str, Any]], *, seed: int, version: str) -> str:
     return json.dumps(document, indent=1, allow_nan=False) + "\n"
 
 
-def as_entry(vector: Vector, digest: str) -> dict[str, Any]:
-    """One case of the manifest.
-
-    Arguments:
-        vector: the case.
-        digest: the SHA-256 of its file.
-    """
+def as_entry(vector: Vector) -> dict[str, Any]:
+    """One case of the manifest, but for the checksum of its file."""
     shape = asdict(vector.case.shape)
     counts = {name: shape.pop(name) for name in ("prefix", "keep")}
     return {
         "id": vector.name,
         "file": file_name(vector.name),
-        "sha256": digest,
         "method": vector.method,
         "clauses": list(vector.clauses),
         "family": vector.case.family,
@@ -66,6 +60,14 @@ def as_entry(vector: Vector, digest: str) -> dict[str, Any]:
         **counts,
         "cuts": [asdict(cut) for cut in vector.expected.cuts],
     }
+
+
+def metadata_of(entry: Document) -> dict[str, str]:
+    """What a file says of itself, as text; ``prefix`` is what ``pomt-ref check --cases`` asks a file for."""
+    about = {"pomt_ref": f"vector {FORMAT}"}
+    about |= {name: str(entry[name]) for name in ("id", "method", "family", "dtype")}
+    about |= {name: str(int(entry[name])) for name in ("seed", "prefix", "keep")}
+    return about | {"clauses": " ".join(entry["clauses"])}
 
 
 def file_name(name: str) -> str:

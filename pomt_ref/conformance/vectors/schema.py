@@ -97,10 +97,9 @@ def _faults_of_fields(value: Schema, schema: Schema, root: Schema, where: str) -
 
 def _expected(value: Any, schema: Schema) -> str | None:  # noqa: ANN401 -- any JSON
     """What the value itself should have been; None if it is that."""
-    if "const" in schema and told(value) != told(schema["const"]):
-        return told(schema["const"])
-    if "enum" in schema and value not in schema["enum"]:
-        return "one of " + ", ".join(map(told, schema["enum"]))
+    allowed = schema["enum"] if "enum" in schema else [schema["const"]] if "const" in schema else None
+    if allowed is not None:
+        return None if any(_same(value, each) for each in allowed) else " or ".join(map(told, allowed))
     types = schema.get("type", ())
     types = [types] if isinstance(types, str) else types
     if types and not any(_is(value, name) for name in types):
@@ -109,9 +108,13 @@ def _expected(value: Any, schema: Schema) -> str | None:  # noqa: ANN401 -- any 
         return f"{schema['minimum']} or more"
     if isinstance(value, str) and not re.search(_python(schema.get("pattern", "")), value):
         return f"text of the pattern {schema['pattern']}"
-    if isinstance(value, list) and len(value) < schema.get("minItems", 0):
-        return f"{schema['minItems']} or more items"
-    return None
+    short = isinstance(value, list) and len(value) < schema.get("minItems", 0)
+    return f"{schema['minItems']} or more items" if short else None
+
+
+def _same(one: Any, other: Any) -> bool:  # noqa: ANN401 -- any JSON
+    """Equal as JSON says it: a truth value is no number."""
+    return bool(one == other) and isinstance(one, bool) == isinstance(other, bool)
 
 
 def _is(value: Any, name: str) -> bool:  # noqa: ANN401 -- any JSON

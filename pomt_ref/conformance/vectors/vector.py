@@ -6,7 +6,7 @@ from typing import Final, Literal
 import numpy as np
 from jaxtyping import Float64, Int64, UInt8
 
-from pomt_ref.testing import Case, Dtype, Method
+from pomt_ref.testing import Case, Dtype, Method, Shape
 
 Decision = Literal["forced", "ambiguous"]
 """Forced: every conforming output decides so. Ambiguous: within rounding error it may be decided either way."""
@@ -82,18 +82,23 @@ AXES: Final[dict[str, str]] = {
 }
 """The tensors of a file, and their axes."""
 
-DTYPES: Final[dict[str, Stored]] = {"order": "int64", "kept": "int64", "discarded": "int64", "forced": "uint8"} | {
-    name: "float64" for name in ("scores", "epsilon", "last_row", "last_row_bound")
+DTYPES: Final[dict[str, Stored]] = {
+    "scores": "float64",
+    "epsilon": "float64",
+    "order": "int64",
+    "kept": "int64",
+    "discarded": "int64",
+    "forced": "uint8",
+    "last_row": "float64",
+    "last_row_bound": "float64",
 }
 """Their dtypes, but for x, attn, v and tokens, which have that of the case."""
 
 
-def tensor_shapes(case: Case, method: Method) -> dict[str, tuple[Stored, tuple[int, ...]]]:
-    """Dtype and shape of every tensor in the file of this case."""
+def tensor_shapes(shape: Shape, dtype: Dtype, method: Method) -> dict[str, tuple[Stored, tuple[int, ...]]]:
+    """Dtype and shape of every tensor in the file of a case."""
     appended = 0 if method == "topk" else 1
-    sizes = asdict(case.shape) | {"patches": case.shape.patches, "discarded": case.shape.discarded}
-    sizes["output"] = case.shape.prefix + case.shape.keep + appended
+    sizes = asdict(shape) | {"patches": shape.patches, "discarded": shape.discarded}
+    sizes["output"] = shape.prefix + shape.keep + appended
     names = [name for name in AXES if appended or not name.startswith("last_row")]
-    return {
-        name: (DTYPES.get(name, case.dtype), tuple(sizes[axis] for axis in AXES[name].split())) for name in names
-    }
+    return {name: (DTYPES.get(name, dtype), tuple(sizes[axis] for axis in AXES[name].split())) for name in names}

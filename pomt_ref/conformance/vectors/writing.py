@@ -3,19 +3,17 @@
 import hashlib
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
-
-import numpy as np
 
 from pomt_ref.conformance.vectors.encoding import pack
 from pomt_ref.conformance.vectors.errors import Fault, VectorsError
 from pomt_ref.conformance.vectors.manifest import (
-    FORMAT,
     MANIFEST,
     SCHEMA,
     as_entry,
     as_json,
-    file_name,
+    metadata_of,
     read_manifest,
     schema_text,
 )
@@ -52,26 +50,21 @@ def write(folder: Path, *, version: str, seed: int = 0) -> int:
     return count
 
 
-def as_file(vector: Vector) -> bytes:
+def as_file(vector: Vector, metadata: Mapping[str, str]) -> bytes:
     """The safetensors file of a vector."""
     found = vars(vector.case) | vars(vector.expected)
-    shapes = tensor_shapes(vector.case, vector.method)
-    tensors = {name: (dtype, np.asarray(found[name])) for name, (dtype, _) in shapes.items()}
-    return pack(tensors, metadata_of(vector.name, vector.case.shape.prefix))
-
-
-def metadata_of(name: str, prefix: int) -> dict[str, str]:
-    """What a file says of itself; with the prefix it can also be given to ``pomt-ref check --cases``."""
-    return {"pomt_ref": f"vector {FORMAT}", "id": name, "prefix": str(prefix)}
+    shapes = tensor_shapes(vector.case.shape, vector.case.dtype, vector.method)
+    return pack({name: (dtype, found[name]) for name, (dtype, _) in shapes.items()}, metadata)
 
 
 def _fill(folder: Path, seed: int, version: str) -> int:
     """A file a vector, then the manifest."""
     entries = []
     for vector in release(seed):
-        data = as_file(vector)
-        (folder / file_name(vector.name)).write_bytes(data)
-        entries.append(as_entry(vector, hashlib.sha256(data).hexdigest()))
+        entry = as_entry(vector)
+        data = as_file(vector, metadata_of(entry))
+        (folder / entry["file"]).write_bytes(data)
+        entries.append(entry | {"sha256": hashlib.sha256(data).hexdigest()})
     for name, text in ((SCHEMA, schema_text()), (MANIFEST, as_json(entries, seed=seed, version=version))):
         (folder / name).write_text(text, encoding="utf-8", newline="\n")
     return len(entries)
