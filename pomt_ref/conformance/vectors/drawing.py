@@ -50,9 +50,9 @@ def settled_case(family: Family, shape: Shape, *, seed: int, dtype: Dtype) -> Ca
 def settled(tensor: Tensor, dtype: Dtype) -> Tensor | None:
     """The tensor in its dtype, if every number within the wiggle of it rounds to the same; None otherwise.
 
-    >>> settled(np.array([1.0, 1.25]), "bfloat16")
+    >>> settled(np.array([1.0, 1.25]), "float16")
     array([1.  , 1.25])
-    >>> settled(np.array([1.0, 1.00390625]), "bfloat16") is None  # half way between two numbers
+    >>> settled(np.array([1.0, 1.0 + 2.0**-11]), "float16") is None  # half way between two numbers
     True
     """
     for rounded in _roundings(dtype):
@@ -66,7 +66,7 @@ def to_bits(tensor: Tensor, *, bits: int) -> Tensor:
     """Round to the nearest number of so many significant bits, ties to even.
 
     >>> to_bits(np.array([1.0 + 2.0**-39, 1.0 + 2.0**-41]), bits=40).tolist()
-    [1.0000000000018190, 1.0]
+    [1.000000000001819, 1.0]
     """
     mantissa, exponent = np.frexp(tensor)
     rounded: Tensor = np.ldexp(np.rint(np.ldexp(mantissa, bits)), exponent - bits)

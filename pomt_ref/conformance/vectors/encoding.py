@@ -39,7 +39,7 @@ def pack(tensors: Mapping[str, tuple[Stored, Array]], metadata: Mapping[str, str
 
     >>> file = pack({"y": ("float16", np.array([1.0])), "x": ("uint8", np.array([7], np.uint8))}, {})
     >>> int.from_bytes(file[:8], "little"), file[8:41], file[-3:]
-    (120, b'{"__metadata__":{},"y":{"dtype":"', b'\x00<\x07')
+    (128, b'{"__metadata__":{},"y":{"dtype":"', b'\x00<\x07')
     """
     header: dict[str, object] = {"__metadata__": dict(metadata)}
     data = b""
