@@ -33,15 +33,11 @@ def schema_text() -> str:
 
 
 def as_json(entries: list[dict[str, Any]], *, seed: int, version: str) -> str:
-    """The manifest of these cases."""
-    document = {
-        "format": FORMAT,
-        "release": RELEASE,
-        "generator": f"pomt_ref {version}",
-        "seed": seed,
-        "cases": entries,
-    }
-    return json.dumps(document, indent=1, allow_nan=False) + "\n"
+    """The manifest of these cases, a line a case."""
+    head = {"format": FORMAT, "release": RELEASE, "generator": f"pomt_ref {version}", "seed": seed}
+    fields = [f' "{name}": {json.dumps(value)}' for name, value in head.items()]
+    cases = ",\n".join(f"  {json.dumps(entry, allow_nan=False)}" for entry in entries)
+    return "{\n" + ",\n".join([*fields, f' "cases": [\n{cases}\n ]']) + "\n}\n"
 
 
 def as_entry(vector: Vector) -> dict[str, Any]:

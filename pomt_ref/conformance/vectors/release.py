@@ -35,6 +35,22 @@ EDGES: Final = tuple(
 )
 """Every prefix with T = 0, T = 1, T = n - 1 and with a single patch token."""
 
+BROAD: Final[tuple[tuple[str, Dtype, Shape], ...]] = (
+    ("disagreeing heads", "float16", Shape(batch=1, heads=16, tokens=37, features=2, channels=2, prefix=1, keep=18)),
+    ("contrasting samples", "float32", Shape(batch=5, heads=1, tokens=7, features=2, channels=2, prefix=1, keep=3)),
+    ("values alone", "float32", Shape(batch=1, heads=2, tokens=11, features=80, channels=2, prefix=1, keep=5)),
+    ("ordinary", "float32", Shape(batch=1, heads=2, tokens=11, features=2, channels=200, prefix=1, keep=5)),
+    *[
+        ("faint attention", dtype, Shape(batch=1, heads=2, tokens=10, features=2, channels=2, prefix=1, keep=5))
+        for dtype in ("float32", "bfloat16", "float32", "float16")
+    ],
+    *[
+        ("near ties", "float64", Shape(batch=1, heads=1, tokens=16, features=2, channels=2, prefix=0, keep=8))
+        for _ in range(4)
+    ],
+)
+"""For faults that wait: many heads, samples, features and channels; very faint attention; what only float64 tells."""
+
 IMAGE: Final = Shape(batch=1, heads=1, tokens=197, features=4, channels=2, prefix=1, keep=98)
 """A ViT's 196 patches and its class token."""
 
@@ -45,6 +61,9 @@ READ: Final[Mapping[Method, frozenset[str]]] = {
     "evit": COPIED | {"EVIT-1"},
 }
 """The clauses by which every output of a method is read."""
+
+LONG: Final = Shape(batch=1, heads=1, tokens=306, features=2, channels=2, prefix=1, keep=2)
+"""Indices that eight bits do not hold, and a mean of 303 rows."""
 
 SPACING: Final = 1000
 """Seeds between one case and the next."""
@@ -73,10 +92,11 @@ def entries() -> Iterator[Entry]:
             # Counting is the same in every dtype: the siblings, which need a class row, take turns.
             dtypes = DTYPES if method == "pomt" else DTYPES[(place + place // 4) % 4 :][: min(shape.prefix, 1)]
             yield from (Entry(method, "ordinary", dtype, shape) for dtype in dtypes)
-    for dtype in DTYPES:  # two heads in the three smaller dtypes, for they take the room
-        heads = 1 if dtype == "float64" else 2
-        yield Entry("pomt", "ordinary", dtype, replace(IMAGE, heads=heads))
+    yield from (Entry("pomt", *each) for each in BROAD)
+    for dtype in DTYPES:  # two heads once: attention takes the room
+        yield Entry("pomt", "ordinary", dtype, replace(IMAGE, heads=2 if dtype == "float16" else 1))
     yield Entry("pomt", "ties", "float16", IMAGE)
+    yield Entry("pomt", "ordinary", "float16", LONG)
     yield Entry("topk", "ordinary", "float16", IMAGE)
     yield Entry("evit", "ordinary", "bfloat16", IMAGE)
 
