@@ -9,7 +9,7 @@ from rich.console import Console
 from pomt_ref.conformance.vectors.errors import Fault, VectorsError
 from pomt_ref.conformance.vectors.judging import judge_outputs
 from pomt_ref.conformance.vectors.manifest import MANIFEST, read_manifest
-from pomt_ref.conformance.vectors.reading import read_vector, verify
+from pomt_ref.conformance.vectors.reading import read_vector, verify, wrong
 from pomt_ref.conformance.vectors.showing import list_vectors, show_judgements, show_vector
 from pomt_ref.conformance.vectors.writing import write
 from pomt_ref.testing import PROFILES
@@ -51,7 +51,11 @@ def show_set(parsed: argparse.Namespace) -> int:
     if parsed.case not in entries:
         expected = f"a case of {parsed.folder / MANIFEST}"
         raise VectorsError([Fault("show", expected, f"{parsed.case}")])
-    show_vector(read_vector(parsed.folder, entries[parsed.case]), console)
+    vector = read_vector(parsed.folder, entries[parsed.case])
+    faults = [*wrong(vector, parsed.folder / entries[parsed.case]["file"])]
+    if faults:
+        raise VectorsError(faults)
+    show_vector(vector, console)
     return 0
 
 
