@@ -53,18 +53,18 @@ def faults(value: Any, schema: Schema, root: Schema, where: str) -> Iterator[Fau
         value: what JSON was read to.
         schema: what it is held against.
         root: the document that references such as ``#/$defs/case`` are looked up in.
-        where: the file, and the place in it.
+        where: the file and a colon, or the place in it.
 
     >>> schema = {"properties": {"seed": {"type": "integer"}}, "additionalProperties": False}
-    >>> for fault in faults({"seed": "x", "sed": 1}, schema, schema, "m"): print(fault)
-    vectors m.seed: expected an integer, got "x"
-    vectors m: expected no field "sed", got one
+    >>> for fault in faults({"seed": "x", "sed": 1}, schema, schema, "manifest.json:"): print(fault)
+    vectors manifest.json: seed: expected an integer, got "x"
+    vectors manifest.json: expected no field "sed", got one
     """
     if "$ref" in schema:
         schema = root["$defs"][schema["$ref"].removeprefix("#/$defs/")]
     expected = _expected(value, schema)
     if expected is not None:
-        yield Fault(where, expected, told(value))
+        yield Fault(where.removesuffix(":"), expected, told(value))
     elif isinstance(value, dict):
         yield from _faults_of_fields(value, schema, root, where)
     elif isinstance(value, list):
@@ -87,12 +87,17 @@ def _faults_of_fields(value: Schema, schema: Schema, root: Schema, where: str) -
     known = schema.get("properties", {})
     for name in schema.get("required", ()):
         if name not in value:
-            yield Fault(where, f'a field "{name}"', "none")
+            yield Fault(where.removesuffix(":"), f'a field "{name}"', "none")
     for name, field in value.items():
         if name in known:
-            yield from faults(field, known[name], root, f"{where}.{name}")
+            yield from faults(field, known[name], root, _inside(where, name))
         elif schema.get("additionalProperties") is False:
-            yield Fault(where, f"no field {told(name)}", "one")
+            yield Fault(where.removesuffix(":"), f"no field {told(name)}", "one")
+
+
+def _inside(where: str, name: str) -> str:
+    """The place of a field: ``file: field``, and from there on ``file: field.field``."""
+    return f"{where} {name}" if where.endswith(":") else f"{where}.{name}"
 
 
 def _expected(value: Any, schema: Schema) -> str | None:  # noqa: ANN401 -- any JSON
