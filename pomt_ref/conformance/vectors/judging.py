@@ -59,8 +59,8 @@ def judge_outputs(vectors: Iterable[Vector], folder: Path, *, profile: Profile |
     faults: list[Fault] = []
     found = []
     for vector in vectors:
-        path = output_path(folder, vector.name)
         try:
+            path = output_path(folder, vector.name)
             found.append((vector, {} if path is None else read_output(path, vector)))
         except VectorsError as error:
             faults += error.faults

@@ -99,7 +99,8 @@ def wrong(vector: Vector, path: Path) -> Iterator[Fault]:
         return
     said = vector.expected
     try:
-        differences = [*_differences(said, expect(case, vector.method))]
+        with np.errstate(all="ignore"):
+            differences = [*_differences(said, expect(case, vector.method))]
     except (InapplicableError, OverflowError):
         yield Fault(f"{path}", "input whose sums the formats hold", "larger numbers")
         return
@@ -165,8 +166,7 @@ def _differences(said: Expected, right: Expected) -> Iterator[tuple[str, object,
         if expected is None:  # Top-K has no last row, and none was read
             continue
         slack = BOUND_SLACK if name in BOUNDS else 0.0
-        with np.errstate(all="ignore"):  # a number that is none is not close
-            close = np.abs(found.astype(np.float64) - expected) <= slack * np.abs(expected)
+        close = np.abs(found.astype(np.float64) - expected) <= slack * np.abs(expected)  # a NaN is close to nothing
         same = close & (np.signbit(found.astype(np.float64)) == np.signbit(expected.astype(np.float64)))
         for place in map(tuple, np.argwhere(~same).tolist()):
             yield f"{name}{list(place)}", expected[place], found[place]
