@@ -1,7 +1,6 @@
-"""The vectors alone, over every mutant and every honest variant; `nox -s vectors` runs it, for it takes half a minute."""
+"""The vectors alone, over every mutant and every honest variant; `nox -s vectors` runs it, for it takes long."""
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest

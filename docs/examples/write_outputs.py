@@ -1,4 +1,4 @@
-"""Outputs of a Python implementation for a set of vectors: ``python write_outputs.py VECTORS OUTPUTS package:function``."""
+"""Outputs of a Python implementation for a set of vectors: ``write_outputs.py VECTORS OUTPUTS package:function``."""
 
 import json
 import sys
