@@ -251,7 +251,8 @@ def true_gradients(case: Case, weights: Float64[np.ndarray, "batch output channe
         gradient[sample, : case.shape.prefix] = weights[sample, : case.shape.prefix]
         gradient[sample, step.kept[sample]] = weights[sample, case.shape.prefix : -1]
         gradient[sample, step.discarded[sample]] = weights[sample, -1] / case.shape.discarded
-    return Gradients(gradient, None, np.zeros_like(case.v))
+    outcome = Outcome(step.tokens, case.dtype)
+    return Gradients(gradient, None, np.zeros_like(case.v), outcome)
 
 
 class TestShape:
