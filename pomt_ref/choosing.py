@@ -90,14 +90,14 @@ def choose_remove(
     return Choice(remove=total - chosen, tokens=chosen, utility=worth)
 
 
-def _listed(name: str, sequence: Iterable[T]) -> list[T]:
+def _listed(name: str, sequence: Iterable[T], *, of: str = "") -> list[T]:
     """A sequence of any kind as a list; a single number is none, a text is none, and a set has no order."""
     if isinstance(sequence, (str, bytes, bytearray, AbstractSet, Mapping)):
-        raise KindError("choose_remove", "CHOOSE-1", f"{name}, a sequence", f"{sequence!r}")
+        raise KindError("choose_remove", "CHOOSE-1", f"{name}, a sequence{of}", f"{sequence!r}")
     try:
         return list(sequence)
     except TypeError as error:
-        raise KindError("choose_remove", "CHOOSE-1", f"{name}, a sequence", f"{sequence!r}") from error
+        raise KindError("choose_remove", "CHOOSE-1", f"{name}, a sequence{of}", f"{sequence!r}") from error
 
 
 def _count(name: str, count: object) -> int:
@@ -112,7 +112,7 @@ def _count(name: str, count: object) -> int:
 
 def _measured(name: str, curve: Sequence[float]) -> list[float]:
     """A curve as floats, whatever sequence it comes in; a number in words is none."""
-    values = _listed(name, curve)
+    values = _listed(name, curve, of=" of numbers")
     try:
         if not any(isinstance(value, (str, bytes, bytearray)) for value in values):
             return [float(value) for value in values]

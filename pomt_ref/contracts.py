@@ -91,7 +91,8 @@ def scores(function: str, scores: Tensor, *, prefix: int, check: Check) -> None:
     _tensor(function, "POMT-RANK-1", "scores", scores, ("batch", "patches"))
     _integer(function, "POMT-RANK-1", "prefix", prefix)
     if not 0 <= prefix <= LARGEST_PREFIX:
-        raise CountError(function, "POMT-RANK-1", f"0 <= prefix <= {LARGEST_PREFIX}", f"prefix={prefix}")
+        expected = "prefix >= 0" if prefix < 0 else f"prefix <= {LARGEST_PREFIX}"
+        raise CountError(function, "POMT-RANK-1", expected, f"prefix={prefix}")
     if check == "values":
         _readable(function, "scores", scores)
     finite(function, "POMT-RANK-1", scores=scores, check=check)

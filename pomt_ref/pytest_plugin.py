@@ -4,16 +4,13 @@ pytest loads this module wherever the project is installed, so nothing heavy is 
 """
 
 import sys
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import pytest
 
-if TYPE_CHECKING:
-    from pomt_ref.conformance import CallableSubject
-
 __all__ = ["SUBJECT", "pytest_addoption", "pytest_configure"]
 
-SUBJECT: Final["pytest.StashKey[CallableSubject]"] = pytest.StashKey()
+SUBJECT: Final = pytest.StashKey[object]()
 """Where the configuration of a run holds the implementation that it was asked about."""
 
 

@@ -92,7 +92,7 @@ def implementations(method: Method) -> list[Implementation]:
 def asked_for(config: pytest.Config) -> list[Implementation] | None:
     """The implementation that the command line names, in every dtype that it names; None if it names none."""
     subject = config.stash.get(SUBJECT, None)
-    if subject is None:
+    if not isinstance(subject, CallableSubject):
         return None
     dtypes = config.getoption("--pomt-dtype") or ["float32"]
     return [Implementation(f"{subject.name}-{dtype}", subject, dtype) for dtype in dtypes]

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from pomt_ref.conformance import CallableSubject
 from pomt_ref.pytest_plugin import SUBJECT, pytest_addoption, pytest_configure
 
 
@@ -32,7 +33,9 @@ def test_subject_is_loaded_once() -> None:
     """With what was said of it."""
     config = configured("pomt_ref:prune")
     pytest_configure(config)
-    assert (config.stash[SUBJECT].name, config.stash[SUBJECT].claims) == ("pomt_ref:prune", "float32/float16")
+    subject = config.stash[SUBJECT]
+    assert isinstance(subject, CallableSubject)
+    assert (subject.name, subject.claims) == ("pomt_ref:prune", "float32/float16")
 
 
 def test_nothing_is_loaded_where_nothing_is_asked() -> None:
