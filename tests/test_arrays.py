@@ -298,12 +298,6 @@ class TestGraph:
         ]
         assert check(path, max_examples=5, fixed={"heads": 2}, clauses="POMT-META-5").rows[0].verdict == "not offered"
 
-    def test_graph_in_two_processes(self, tmp_path: Path) -> None:
-        path = written(tmp_path / "pomt.onnx")
-        clauses = ["POMT-PRUNE-1", "POMT-RANK-1"]
-        one, two = (check(path, max_examples=5, clauses=clauses, jobs=jobs) for jobs in (1, 2))
-        assert [(row.clause, row.cases) for row in one.rows] == [(row.clause, row.cases) for row in two.rows]
-
     def test_no_graph_is_told(self, tmp_path: Path) -> None:
         with pytest.raises(SubjectError, match=r"no\.onnx: expected an ONNX file, got no such file"):
             load_subject(str(tmp_path / "no.onnx"))
