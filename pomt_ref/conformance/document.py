@@ -74,15 +74,21 @@ def from_dict(document: Mapping[str, Any]) -> Report:
 def write(text: str, path: Path) -> None:
     """Write beside the place first, so that a reader never sees half a document.
 
-    What is no file, such as a pipe, is written to and not replaced.
+    What is no file, such as a pipe, is written to and not replaced. Half a surrogate pair, which an implementation may
+    raise and UTF-8 has no room for, becomes an escape that JSON reads as it was.
     """
+    encoded = text.encode("utf-8", errors="backslashreplace")
     if path.exists() and not path.is_file():
-        path.write_text(text, encoding="utf-8")
+        path.write_bytes(encoded)
         return
     path = path.resolve()  # what a link points to is replaced, and not the link
     unfinished = path.with_name(path.name + ".part")
-    unfinished.write_text(text, encoding="utf-8")
-    unfinished.replace(path)
+    try:
+        unfinished.write_bytes(encoded)
+        unfinished.replace(path)
+    except OSError:
+        unfinished.unlink(missing_ok=True)
+        raise
 
 
 def _row_as_dict(row: Row) -> dict[str, Any]:
