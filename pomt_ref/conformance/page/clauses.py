@@ -1,6 +1,7 @@
 """The table of clauses: one row a clause and input, and the way from a row to its failure."""
 
 from collections.abc import Mapping
+from itertools import cycle
 from typing import Final
 
 from pomt_ref.conformance.page.markup import Html, element, together
@@ -65,7 +66,7 @@ def _row(row: Row, columns: list[str], number: int) -> Html:
         "seconds": f"{row.seconds:.2f}",
         "families": _families(row.families),
     }
-    statement = element("span", row.statement, class_="statement")
+    statement = element("span", *_prose(row.statement), class_="statement")
     told = [
         element("td", cells[name], data_label=name, role="cell", class_=_class(name))
         for name in columns
@@ -74,9 +75,14 @@ def _row(row: Row, columns: list[str], number: int) -> Html:
     return element("tr", element("th", clause, part, statement, scope="row", role="rowheader"), *told, role="row")
 
 
+def _prose(statement: str) -> list[str]:
+    """The words of a docstring, with what it marks as code marked as code."""
+    return [element("code", part) if odd else part for part, odd in zip(statement.split("``"), cycle((False, True)))]
+
+
 def _class(column: str) -> str | None:
     """How a cell is laid out."""
-    return "number" if column in NUMBERS else "wide" if column in {"families", "input"} else None
+    return "number" if column in NUMBERS else "wide" if column in {"families", "input", "order"} else None
 
 
 def _verdict(row: Row) -> Html:

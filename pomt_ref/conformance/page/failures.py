@@ -1,5 +1,6 @@
 """The failures: what is wrong, on which case, where it begins, how the scores stand, and how to see it again."""
 
+import math
 import shlex
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -12,6 +13,9 @@ from pomt_ref.conformance.page.scale import close_up, whole_scale, widest
 from pomt_ref.conformance.page.standing import STATES, Pair, Standing, Token, standing
 from pomt_ref.conformance.page.words import many
 from pomt_ref.conformance.report import Failure, Report, Row
+
+READABLE: Final = 1e9
+"""Larger numbers are written with an exponent."""
 
 LISTED: Final = 16
 """Tokens in the table of a failure at most."""
@@ -121,23 +125,25 @@ def _legend(found: Standing) -> Html:
 
 
 def _explained(found: Standing) -> str:
-    """The bounds beside the gap."""
-    parts = []
-    if found.pair is not None:
-        ratio = found.pair.gap / found.pair.explained if found.pair.explained else float("inf")
-        times = f", {ratio:,.3g} times as much" if ratio < float("inf") else ""
-        parts.append(
-            f"The gap is {found.pair.gap:.2g}{times} as rounding explains ({found.pair.explained:.2g})."
-            if times
-            else f"The gap is {found.pair.gap:.2g}; rounding explains nothing here."
-        )
+    """The gap beside what rounding explains, and how long the error bars are."""
     largest = widest(found.tokens)
-    parts.append(
-        "Bars are ± ε; one from edge to edge has no end."
-        if largest == float("inf")
-        else f"Bars are ± ε, at most {largest:.2g}."
-    )
-    return " ".join(parts)
+    endless = "a bar from edge to edge has no end" if math.isinf(largest) else f"at most {largest:.2g}"
+    bars = f"Error bars are ± ε: {endless}."
+    if found.pair is None:
+        return bars
+    gap, explained = found.pair.gap, found.pair.explained
+    times = f", {_plain(gap / explained)} times less" if explained else ""
+    return f"The gap is {gap:.2g}; rounding explains {explained:.2g}{times}. {bars}"
+
+
+def _plain(number: float) -> str:
+    """Three digits, without an exponent as long as that can be read.
+
+    >>> _plain(12345.0), _plain(1.2345), _plain(1e12)
+    ('12,300', '1.23', '1e+12')
+    """
+    rounded = float(f"{number:.3g}")
+    return f"{rounded:,.0f}" if 100 <= rounded < READABLE else f"{rounded:.3g}"
 
 
 def _numbers(found: Standing) -> Html:
@@ -163,7 +169,8 @@ def _numbers(found: Standing) -> Html:
         else f": {len(shown)} of {len(found.tokens)} tokens, at the cut and in dispute"
     )
     table = element("table", element("thead", head), element("tbody", *rows))
-    return element("details", element("summary", f"The numbers{left}"), table)
+    scrolling = element("div", table, class_="scroll", tabindex="0", role="region", aria_label="scores in numbers")
+    return element("details", element("summary", f"The numbers{left}"), scrolling)
 
 
 def _chosen(found: Standing) -> Sequence[Token]:

@@ -9,9 +9,9 @@ from pomt_ref.conformance.page.scale import CLOSE, Scale
 from pomt_ref.conformance.page.standing import STATES, Standing, State, Token
 
 WIDTH: Final = 440
-HEIGHT: Final = 270
-TOP: Final = 26
-BOTTOM: Final = 222
+HEIGHT: Final = 284
+TOP: Final = 40
+BOTTOM: Final = 236
 """Of the frame; the row numbers stand below."""
 RIGHT: Final = 430
 DIGIT: Final = 7.6
@@ -109,7 +109,7 @@ def _mark(token: Token, column: int, frame: _Frame) -> Html:
     """One token with its bound."""
     x, y, radius = frame.x(column), frame.y(token.score), frame.radius
     lower, upper = _rounded(frame.y(token.score - token.epsilon)), _rounded(frame.y(token.score + token.epsilon))
-    cap = _rounded(min(radius, 4.0))
+    cap = _rounded(min(radius + 3.0, frame.column_width * 0.45))  # seen beside the mark where the bar is short
     bar = f"M{_rounded(x)},{lower}V{upper}"
     caps = (
         "".join(f"M{_rounded(x - cap)},{end}h{2 * cap:g}" for end in (lower, upper)) if len(frame.ranks) <= CAPPED else ""

@@ -10,6 +10,9 @@ from pomt_ref.conformance.page.standing import Pair, Standing, Token
 DECIMALS: Final = 6
 """Finer scales tell the distance from a score, not the score."""
 
+ROOM: Final = 0.14
+"""Above the best and below the worst score, as a fraction: a mark and its name fit in."""
+
 LEAST: Final = 1e-300
 """Room on both sides at least: far above where floats end, far below every score that is not zero."""
 
@@ -48,7 +51,7 @@ def whole_scale(standing: Standing) -> Scale:
     reach = max((token.epsilon for token in standing.tokens if math.isfinite(token.epsilon)), default=0.0)
     spread = high - low
     margin = min(reach, spread or abs(high) or 1.0)
-    return _scale(low, high, margin + 0.06 * (spread + 2 * margin))
+    return _scale(low, high, margin + ROOM * (spread + 2 * margin))
 
 
 def close_up(standing: Standing, pair: Pair) -> tuple[Scale, Sequence[int]]:
@@ -79,7 +82,7 @@ def _scale(low: float, high: float, margin: float) -> Scale:
     base = low if fine else 0.0
     bottom, top = low - base - margin, high - base + margin
     numbers = range(math.ceil(bottom / step), math.floor(top / step) + 1)
-    said = [f"{n * step:+.0e}" if fine else f"{n * step:.{decimals}f}" for n in numbers]
+    said = [(f"{n * step:+.0e}" if n else "0") if fine else f"{n * step:.{decimals}f}" for n in numbers]
     heights = [(n * step - bottom) / (top - bottom) for n in numbers]
     title = f"score − {base:.9g}" if fine else "score"
     return Scale(title, base, bottom, top, tuple(zip(heights, said, strict=True)))

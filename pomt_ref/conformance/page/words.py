@@ -41,7 +41,7 @@ def said_verdict(report: Report) -> str:
     }
     broken = {*told["wrong"], *told["blocked"], *told["not shown"], *told["known"]}
     holds = [clause for clause in told["conforms"] if clause not in broken]
-    parts = [f"{many(len(holds), 'clause')} {'holds' if len(holds) == 1 else 'hold'}"]
+    parts = [f"{many(len(holds), 'clause')} {'holds' if len(holds) == 1 else 'hold'}" if holds else "no clause holds"]
     named: tuple[Verdict, ...] = ("wrong", "blocked", "not shown", "known", "not offered")
     parts += [f"{verdict}: {', '.join(told[verdict])}" for verdict in named if told[verdict]]
     if not report.certified:
