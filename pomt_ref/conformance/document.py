@@ -18,6 +18,9 @@ FORMAT: Final = 2
 SCHEMA: Final = "report.schema.json"
 """The JSON Schema, beside this module."""
 
+UNBOUNDED: Final[Mapping[str, float]] = {"scores": np.nan, "epsilon": np.inf}
+"""What null stands for, in the fields of a ranking in which it may stand."""
+
 
 def schema() -> dict[str, Any]:
     """The JSON Schema that every report satisfies.
@@ -127,9 +130,10 @@ def _failure_as_dict(failure: Failure) -> dict[str, Any]:
 
 
 def _ranking_as_dict(ranking: Ranking) -> dict[str, Any]:
-    """Scores as numbers, an infinite bound as null."""
+    """Scores as numbers; an infinite bound, or a score that is no number, as null."""
     told = asdict(ranking)
-    told["epsilon"] = [bound if np.isfinite(bound) else None for bound in ranking.epsilon]
+    for name in UNBOUNDED:
+        told[name] = [number if np.isfinite(number) else None for number in told[name]]
     return told
 
 
@@ -153,9 +157,10 @@ def _failure_from_dict(failure: Mapping[str, Any]) -> Failure:
 
 
 def _ranking_from_dict(ranking: Mapping[str, Any]) -> Ranking:
-    """The scores, null read as no promise."""
+    """The scores, null read as no number or no promise."""
     told: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in ranking.items()}
-    told["epsilon"] = tuple(np.inf if bound is None else bound for bound in told["epsilon"])
+    for name, number in UNBOUNDED.items():
+        told[name] = tuple(number if read is None else read for read in told[name])
     return Ranking(**told)
 
 
