@@ -170,4 +170,4 @@ def _case_from_dict(told: Mapping[str, Any]) -> Case:
     if told["family"] in FAMILIES:
         return build_case(told["family"], seed=told["seed"], dtype=told["dtype"], **axes)
     nothing = np.zeros((0, 0, 0, 0))
-    return Case(told["family"], Shape(**axes), told["seed"], told["dtype"], nothing[0:0, 0], nothing, nothing)
+    return Case(told["family"], Shape(**axes), told["seed"], told["dtype"], np.zeros((0, 0, 0)), nothing, nothing)

@@ -103,7 +103,7 @@ def check(
     >>> check(prune, clauses=["POMT-PRUNE-1"], max_examples=10).conforms
     True
     """
-    held = _held(subject, method, device, profile, framework, fixed, Watch(time_limit))
+    held = _held(subject, method, device, profile, framework, fixed, Watch(float(time_limit)))
     name = _dtype_name(held.name, dtype)
     laws = _of_families(held.name, _chosen(held.name, method, clauses), families)
     examples = (QUICK_EXAMPLES if quick else MAX_EXAMPLES) if max_examples is None else max_examples

@@ -87,11 +87,17 @@ class CallableSubject:
         )
 
     def gradients(self, case: Case, weights: Float64[np.ndarray, "batch output channels"]) -> Gradients | None:
-        """Differentiate the weighted sum of the output; None if the output carries no gradient."""
+        """Differentiate the weighted sum of the output; None if the output carries no gradient.
+
+        An implementation that runs, and does not on tensors that require a gradient, offers none either.
+        """
         if self.framework != "torch":
             return None
         inputs = {name: tensor.requires_grad_() for name, tensor in self.inputs(case).items()}
-        tokens = self._tokens(self._call(case, inputs, {}))
+        try:
+            tokens = self._tokens(self._call(case, inputs, {}))
+        except SubjectFailedError:
+            return None
         if not tokens.requires_grad:
             return None
         try:
