@@ -26,8 +26,8 @@ def as_junit(report: Report) -> str:
         "time": f"{sum(row.seconds for row in report.rows):.3f}",
     }
     skipped = str(sum(case.find("skipped") is not None for case in cases))
-    root = ET.Element("testsuites", name="pomt-ref check", **counts)
-    suite = ET.SubElement(root, "testsuite", name=printable(_suite(report)), **counts, skipped=skipped)
+    root = ET.Element("testsuites", {"name": "pomt-ref check", **counts})
+    suite = ET.SubElement(root, "testsuite", {"name": printable(_suite(report)), **counts, "skipped": skipped})
     properties = ET.SubElement(suite, "properties")
     for name, value in _properties(report):
         ET.SubElement(properties, "property", name=name, value=printable(value))
@@ -54,7 +54,7 @@ def _properties(report: Report) -> Iterator[tuple[str, str]]:
 
 def _case(row: Row, report: Report) -> ET.Element:
     """One clause from one source."""
-    case = ET.Element("testcase", **_name(row.clause, report, row), time=f"{row.seconds:.3f}")
+    case = ET.Element("testcase", {**_name(row.clause, report, row), "time": f"{row.seconds:.3f}"})
     if row.verdict in {"known", "not offered"}:
         message = row.reason or "the implementation offers no way to ask"
         ET.SubElement(case, "skipped", message=printable(message))
@@ -68,7 +68,7 @@ def _case(row: Row, report: Report) -> ET.Element:
 
 def _unfounded(report: Report) -> ET.Element:
     """What fails where every clause that was asked for holds, and the implementation does not conform all the same."""
-    case = ET.Element("testcase", **_name("conforms", report), time="0.000")
+    case = ET.Element("testcase", {**_name("conforms", report), "time": "0.000"})
     message = (
         "no clause was shown to hold"
         if report.certified

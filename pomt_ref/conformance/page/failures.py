@@ -14,8 +14,10 @@ from pomt_ref.conformance.page.standing import STATES, Pair, Standing, Token, st
 from pomt_ref.conformance.page.words import many
 from pomt_ref.conformance.report import Failure, Report, Row
 
+THREE_DIGITS: Final = 100.0
+"""From here on, three digits have no room for a fraction."""
 READABLE: Final = 1e9
-"""Larger numbers are written with an exponent."""
+"""From here on, numbers are written with an exponent."""
 
 LISTED: Final = 16
 """Tokens in the table of a failure at most."""
@@ -143,7 +145,7 @@ def _plain(number: float) -> str:
     ('12,300', '1.23', '1e+12')
     """
     rounded = float(f"{number:.3g}")
-    return f"{rounded:,.0f}" if 100 <= rounded < READABLE else f"{rounded:.3g}"
+    return f"{rounded:,.0f}" if THREE_DIGITS <= rounded < READABLE else f"{rounded:.3g}"
 
 
 def _numbers(found: Standing) -> Html:

@@ -16,7 +16,7 @@ class Html(str):
     __slots__ = ()
 
 
-def element(name: str, /, *content: str, **attributes: str | float | None) -> Html:
+def element(name: str, /, *content: str, **attributes: object) -> Html:
     """One element: attributes that are None are left out, and ``aria_label`` reads as ``aria-label``.
 
     >>> element("p", "a < b", class_="message")

@@ -112,7 +112,9 @@ def _mark(token: Token, column: int, frame: _Frame) -> Html:
     cap = _rounded(min(radius + 3.0, frame.column_width * 0.45))  # seen beside the mark where the bar is short
     bar = f"M{_rounded(x)},{lower}V{upper}"
     caps = (
-        "".join(f"M{_rounded(x - cap)},{end}h{2 * cap:g}" for end in (lower, upper)) if len(frame.ranks) <= CAPPED else ""
+        "".join(f"M{_rounded(x - cap)},{end}h{2 * cap:g}" for end in (lower, upper))
+        if len(frame.ranks) <= CAPPED
+        else ""
     )
     told = f"token {token.row}: score {token.score:.9g} ± {token.epsilon:.2g}, {STATES[token.state]}"
     return element(

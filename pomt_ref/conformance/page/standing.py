@@ -1,4 +1,4 @@
-"""How the patch tokens of a failing case stand: their scores by the oracle, and what the implementation made of them."""
+"""How the patch tokens of a failing case stand: by the oracle's scores, and in the implementation's output."""
 
 import math
 from collections.abc import Mapping
