@@ -18,7 +18,7 @@ DIGIT: Final = 7.6
 """Width of one, in the units of the picture, as all of these."""
 CAPPED: Final = 64
 """Error bars at most that end in a stroke; of more, the strokes would run into one another."""
-LABEL: Final = 46
+LABEL: Final = 64
 """Half the width of a name beside a mark."""
 
 

@@ -84,7 +84,7 @@ def _facts(report: Report) -> Iterator[tuple[str, str]]:
         yield "part", f"shard {report.shard} of the check: merge all to know the whole"
     cases, seconds = sum(row.cases for row in report.rows), sum(row.seconds for row in report.rows)
     took = f" in {seconds:.1f} s" if timed(report) else ""
-    yield "cases", f"{cases}{took}, {report.max_examples} drawn a clause"
+    yield "cases", f"{cases}{took}; {report.max_examples} drawn a clause"
     if kill := report.first_kill:
         after = f", after {kill.seconds:.1f} s" if timed(report) else ""
         yield "first failure", f"at case {kill.cases}{after}"
