@@ -24,10 +24,10 @@ ALLOWED = {
 }
 """Children and attributes that the schema of Jenkins (junit-10.xsd) allows, as far as they are used."""
 
-ODD = "<a href=\"x\">&amp;'\x00\x1b[31m\ud800\uffff\u202e ]]> \U0001f600"
+ODD = '<a href="x">&amp;\'\x00\x1b[31m\ud800\uffff\u202e ]]> \U0001f600'
 """What an implementation may raise."""
 
-SHOWN = "<a href=\"x\">&amp;'\N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER}[31m" + "\N{REPLACEMENT CHARACTER}" * 3
+SHOWN = '<a href="x">&amp;\'\N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER}[31m' + "\N{REPLACEMENT CHARACTER}" * 3
 """How its beginning is shown."""
 
 

@@ -39,7 +39,7 @@ def failure_articles(report: Report) -> Iterator[Html]:
 
 def _article(row: Row, failure: Failure, number: int, *, same: int | None) -> Html:
     """One failure."""
-    source = [] if row.source == "generated" else [element("span", f" on {row.source}", class_="faint")]
+    source = [] if row.source == "generated" else [element("span", f" · {row.source}", class_="faint")]
     heading = element("h3", badge(row.verdict), f" {row.clause}", *source, id=f"heading-{number}")
     parts = [element("p", failure.message, class_="message")]
     if row.reason:
@@ -81,18 +81,13 @@ def _scores(failure: Failure) -> Iterator[Html]:
     figures = [whole]
     if found.pair is not None:
         scale, ranks = close_up(found, found.pair)
-        if len(ranks) < len(found.tokens) or _flat(found, found.pair):
+        if len(ranks) < len(found.tokens):
             title = f"Close-up: {_exchanged(found, found.pair)}."
             figures.append(_figure("Close-up of the two in the wrong order", picture(found, scale, ranks, title=title)))
     yield element("div", *figures, class_="pictures")
     yield _legend(found)
     yield element("p", _explained(found), class_="small")
     yield _numbers(found)
-
-
-def _flat(found: Standing, pair: Pair) -> bool:
-    """Whether the two lie so close together in the picture of all that another one helps."""
-    return pair.gap < (found.tokens[0].score - found.tokens[-1].score) / 4
 
 
 def _figure(caption: str, drawn: Html) -> Html:

@@ -71,9 +71,13 @@ class _Frame:
         """Of a mark."""
         return min(5.0, max(1.4, self.column_width * 0.4))
 
-    def x(self, column: float) -> float:
+    def edge(self, column: int) -> float:
+        """The left edge of a column."""
+        return self.left + column * self.column_width
+
+    def x(self, column: int) -> float:
         """The middle of a column."""
-        return self.left + (column + 0.5) * self.column_width
+        return self.edge(column) + self.column_width / 2
 
     def y(self, score: float) -> float:
         """The height of a score, downwards."""
@@ -94,7 +98,7 @@ def _cut(standing: Standing, frame: _Frame) -> list[Html]:
     before = sum(rank < standing.keep for rank in frame.ranks)
     if (before == 0 and frame.ranks[0] > standing.keep) or (before == len(frame.ranks)):
         return []
-    x = _rounded(frame.x(before - 0.5))
+    x = _rounded(frame.edge(before))
     anchor = "start" if x < frame.left + LABEL else "end" if x > RIGHT - LABEL else "middle"
     return [
         element(

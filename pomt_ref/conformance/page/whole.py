@@ -7,7 +7,7 @@ from typing import Final
 from pomt_ref.conformance.page.clauses import clause_table
 from pomt_ref.conformance.page.failures import failure_articles
 from pomt_ref.conformance.page.markup import Html, element, together
-from pomt_ref.conformance.page.words import MARKS, METHODS, many, said_verdict, timed
+from pomt_ref.conformance.page.words import MARKS, METHODS, said_verdict, timed
 from pomt_ref.conformance.report import Report
 from pomt_ref.testing import PROFILES
 
@@ -97,7 +97,7 @@ def _notes(report: Report) -> Iterator[Html]:
     """What was noticed and breaks no clause, and lines of the list of known deviations that are out of date."""
     for heading, notes in (
         ("Noticed", report.remarks),
-        (many(len(report.stale), "known deviation") + " listed that hold now", report.stale),
+        ("Listed as known deviations, and hold now", report.stale),
     ):
         if notes:
             listed = element("ul", *(element("li", note) for note in notes))
