@@ -224,6 +224,9 @@ class TestGlance:
         assert verdict.text.startswith(
             "✗ Does not conform1 clause holds; the profile float16 is reported and never certified."
         )
+        broken = wrong(clause="POMT-PRUNE-1", source="captured")
+        (verdict,) = Page(as_html(report(row(), broken))).all("section", class_="verdict")
+        assert verdict.text.startswith("✗ Does not conformno clause holds; wrong: POMT-PRUNE-1.")
         (verdict,) = Page(as_html(report(row(verdict="not offered")))).all("section", class_="verdict")
         assert verdict.text.startswith("✗ Does not conformno clause holds; not offered: POMT-PRUNE-1.")
 
@@ -329,8 +332,11 @@ class TestFailures:
         first, second, *_ = page.all("article")
         assert "print('again')" in first.text
         assert "print('again')" not in second.text
-        (link,) = (each for each in page.all("a") if each.text == "The same is shown above.")
-        assert link.attributes["href"] == f"#{first.attributes['id']}"
+        links = [each for each in page.all("a") if each.text == "The same is shown above."]
+        assert [each.attributes["href"] for each in links] == [f"#{first.attributes['id']}"]
+        thrice = Page(as_html(report(wrong(), wrong(clause="POMT-ATT-1"), wrong(clause="POMT-MAG-1"))))
+        links = [each for each in thrice.all("a") if each.text == "The same is shown above."]
+        assert [each.attributes["href"] for each in links] == ["#failure-1", "#failure-1"]
 
     def test_known_deviation_tells_its_reason(self) -> None:
         known = wrong(verdict="known", reason="the copy engine")
@@ -470,6 +476,7 @@ class TestPicture:
             place = float(re.findall(r"[\d.]+", cut.attributes["d"])[0])
             places = [bar[0] for bar in self.bars(page)]
             assert sum(each < place for each in places) == keep
+            assert min(abs(each - place) for each in places) > (places[1] - places[0]) / 3
             assert f"cut, T = {keep}" in [each.text for each in page.all("text")]
 
     def test_states_have_shapes_of_their_own(self) -> None:
