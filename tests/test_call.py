@@ -1,6 +1,7 @@
 """One call of an implementation: not longer than a limit, and what it prints kept apart from the report."""
 
 import signal
+import sys
 import threading
 import time
 from typing import Any
@@ -59,6 +60,12 @@ class TestWatch:
         assert watch.remarks() == ("it prints: 'first'",)
         assert capsys.readouterr().out == ""
         assert Watch().remarks() == ()
+
+    def test_output_that_is_closed_is_no_matter(self) -> None:
+        watch = Watch()
+        with watch.call():
+            sys.stdout.close()
+        assert watch.remarks() == ()
 
 
 class TestCheck:

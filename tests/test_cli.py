@@ -250,6 +250,19 @@ class TestVerdict:
     def test_seed_is_told(self, given: Given) -> None:
         assert ", seed 12, " in given("check", "cli_subjects:prune", "--seed", "12", *FEW)[1]
 
+    def test_fault_of_the_program_ends_in_one_line(self, given: Given, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Status 1 would say that the implementation is wrong."""
+
+        def broken(*_arguments: object, **_options: object) -> None:
+            raise RuntimeError("something\nand more")
+
+        monkeypatch.setattr("pomt_ref.conformance.commands.runner.check", broken)
+        told = "pomt-ref check: a fault of this program: RuntimeError: something (POMT_REF_TRACEBACK=1 shows where)\n"
+        assert given("check", "cli_subjects:prune") == (2, "", told)
+        monkeypatch.setenv("POMT_REF_TRACEBACK", "1")
+        with pytest.raises(RuntimeError, match="something"):
+            given("check", "cli_subjects:prune")
+
     def test_interruption_ends_the_check_in_one_line(self, given: Given) -> None:
         status, out, err = given("check", "cli_subjects:interrupting", *FEW)
         assert (status, out, err) == (2, "", "pomt-ref check: interrupted\n")

@@ -349,6 +349,44 @@ class TestAnswers:
             outcome_of(raising(error))
         assert str(caught.value) == says
 
+    def test_answer_whose_parts_cannot_be_read_is_told(self) -> None:
+        class Locked:
+            """An answer that does not want to be read."""
+
+            @property
+            def tokens(self) -> Tensor:
+                """Not now."""
+                raise RuntimeError("locked")
+
+        with pytest.raises(SubjectFailedError) as caught:
+            outcome_of(returning(Locked()))
+        assert str(caught.value) == "returned an object whose tokens cannot be read: RuntimeError: locked"
+
+    def test_answer_may_be_an_error_that_cannot_be_told(self) -> None:
+        class SilentError(ValueError):
+            """An error without words."""
+
+            def __str__(self) -> str:
+                """Not even that."""
+                raise RuntimeError("no words")
+
+        with pytest.raises(SubjectFailedError) as caught:
+            outcome_of(raising(SilentError()))
+        assert str(caught.value) == f"raised SilentError: a message that cannot be read {RAISED}"
+
+    def test_answer_that_names_indices_that_are_none_is_told(self) -> None:
+        with pytest.raises(SubjectFailedError) as caught:
+            outcome_of(answering(lambda tokens: SimpleNamespace(tokens=tokens, kept=torch.ones(1, 2))))
+        assert str(caught.value) == "offers kept as torch.Tensor, expected an array of integers"
+
+    def test_input_whose_dtype_is_changed_is_told(self) -> None:
+        def widening(x: Tensor, attn: Tensor, v: Tensor, *, prefix: int, keep: int) -> Tensor:
+            tokens = honest(x, attn, v, prefix=prefix, keep=keep)
+            x.data = x.data.double()
+            return tokens
+
+        assert outcome_of(widening).changed_inputs == ("x",)
+
     def test_error_of_the_call_itself_has_no_line(self) -> None:
         with pytest.raises(SubjectFailedError) as caught:
             CallableSubject(len, "builtins:len").run(made())
@@ -870,7 +908,7 @@ class TestSnippet:
             assert "\ngot tensor(" in said
             shown = f"LawViolation: {failure.message.removeprefix('TOPK-1 blocked by ')}"
             assert said.splitlines()[-1] == shown
-        assert failures[2].message.startswith("TOPK-1 blocked by POMT-PRUNE-4 wrong: ")
+        assert failures[2].message.startswith("TOPK-1 wrong: prefix row 0 of sample 0 has ")
         assert re.search(r"got tensor\(\[\[\[ ?-?\d\.\d{9}\D", told[0]), "with the digits that tell float32 apart"
         assert told[3].splitlines()[-1] == "RuntimeError: always", "the implementation's own error, with its traceback"
 
