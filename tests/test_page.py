@@ -230,6 +230,10 @@ class TestGlance:
         (verdict,) = Page(as_html(report(row(verdict="not offered")))).all("section", class_="verdict")
         assert verdict.text.startswith("✗ Does not conformno clause holds; not offered: POMT-PRUNE-1.")
 
+    def test_verdict_of_a_part_is_told_as_one(self) -> None:
+        (verdict,) = Page(as_html(report(shard="1/2"))).all("section", class_="verdict")
+        assert verdict.text.startswith("✓ Conforms, as far as shard 1/2 goes1 clause holds.")
+
     def test_conditions_are_told(self) -> None:
         facts = Page(as_html(replace(every_verdict(), shard="1/2"))).facts()
         assert facts["implementation"] == "kernels:prune"

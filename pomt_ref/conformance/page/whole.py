@@ -47,6 +47,7 @@ def as_html(report: Report) -> str:
 def _glance(report: Report) -> Html:
     """The verdict: a word, a sentence, and how many rows have which."""
     word = "✓ Conforms" if report.conforms else "✗ Does not conform"
+    part = f", as far as shard {report.shard} goes" if report.shard else ""
     counts: dict[str, int] = {}
     for row in report.rows:
         counts[row.verdict] = counts.get(row.verdict, 0) + 1
@@ -61,7 +62,7 @@ def _glance(report: Report) -> Html:
     )
     return element(
         "section",
-        element("strong", word),
+        element("strong", word + part),
         element("p", said_verdict(report)),
         element("ul", *tally, class_="counts", aria_label="rows by verdict"),
         class_=f"verdict {'yes' if report.conforms else 'no'}",
