@@ -78,7 +78,12 @@ def test_wheel_ships_every_file_of_the_package(wheel: Path) -> None:
     """Types, weights and modules are there, and the laws as pomt_ref.testing.suite."""
     modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "pomt_ref").rglob("*.py")}
     suite = {f"pomt_ref/testing/suite/{path.name}" for path in (ROOT / "properties").glob("*.py")}
-    data = {"pomt_ref/py.typed", "pomt_ref/vision/digits.safetensors"}
+    data = {
+        "pomt_ref/py.typed",
+        "pomt_ref/vision/digits.safetensors",
+        "pomt_ref/conformance/report.schema.json",
+        "pomt_ref/conformance/page/style.css",
+    }
     assert (modules | suite | data) - set(names_in(wheel)) == set()
 
 
