@@ -1,11 +1,12 @@
 """CHOOSE · how many tokens to remove, from latency and accuracy measured at several token counts."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from numbers import Real
 from operator import index
-from typing import SupportsIndex, TypeVar
+from typing import SupportsIndex, TypeVar, cast
 
 from pomt_ref.errors import CountError, KindError, OptionError, ShapeError, ValuesError
 
@@ -89,12 +90,14 @@ def choose_remove(
     return Choice(remove=total - chosen, tokens=chosen, utility=worth)
 
 
-def _listed(name: str, sequence: Iterable[T]) -> list[T]:
-    """A sequence of any kind as a list; a single number is none."""
+def _listed(name: str, sequence: Iterable[T], *, of: str = "") -> list[T]:
+    """A sequence of any kind as a list; a single number is none, a text is none, and a set has no order."""
+    if isinstance(sequence, (str, bytes, bytearray, AbstractSet, Mapping)):
+        raise KindError("choose_remove", "CHOOSE-1", f"{name}, a sequence{of}", f"{sequence!r}")
     try:
         return list(sequence)
     except TypeError as error:
-        raise KindError("choose_remove", "CHOOSE-1", f"{name}, a sequence", f"{sequence!r}") from error
+        raise KindError("choose_remove", "CHOOSE-1", f"{name}, a sequence{of}", f"{sequence!r}") from error
 
 
 def _count(name: str, count: object) -> int:
@@ -108,16 +111,20 @@ def _count(name: str, count: object) -> int:
 
 
 def _measured(name: str, curve: Sequence[float]) -> list[float]:
-    """A curve as floats, whatever sequence it comes in."""
+    """A curve as floats, whatever sequence it comes in; a number in words is none."""
+    values = _listed(name, curve, of=" of numbers")
     try:
-        return [float(value) for value in _listed(name, curve)]
-    except (TypeError, ValueError, OverflowError) as error:
-        raise KindError("choose_remove", "CHOOSE-1", f"{name}, a sequence of numbers", f"{curve!r}") from error
+        if not any(isinstance(value, (str, bytes, bytearray)) for value in values):
+            return [float(value) for value in values]
+    except (TypeError, ValueError, OverflowError):
+        pass
+    raise KindError("choose_remove", "CHOOSE-1", f"{name}, a sequence of numbers", f"{curve!r}")
 
 
 def _check_weight(alpha: object) -> None:
     """Reject what is no share of one."""
-    if not isinstance(alpha, Real) or not 0 <= float(alpha) <= 1:
+    # Compared before it is converted: an integer may be too large for a float.
+    if not isinstance(alpha, Real) or not 0 <= cast("float", alpha) <= 1:
         raise OptionError("choose_remove", "CHOOSE-1", "0 <= alpha <= 1", f"alpha={alpha!r}")
 
 

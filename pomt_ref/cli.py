@@ -2,6 +2,7 @@
 
 import argparse
 import io
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +13,13 @@ from pomt_ref import __version__
 COULD_NOT_RUN: Final = 2
 """Exit status: there was nothing to check, or an argument was wrong; argparse uses the same."""
 
+TRACEBACK: Final = "POMT_REF_TRACEBACK"
+"""Environment variable: where it is set, a fault of this program ends in a traceback, for who mends it."""
+
 STATUS: Final = "exit status: 0 it conforms, 1 it does not, 2 the check could not run"
+
+DIGITS: Final = 18
+"""Of the largest integer that an option takes."""
 
 DTYPES: Final = ("float16", "bfloat16", "float32", "float64")
 PROFILES: Final = ("float64", "float32", "float32/float16", "float32/bfloat16", "float16", "bfloat16")
@@ -48,6 +55,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"pomt-ref {error}", file=sys.stderr)
     except KeyboardInterrupt:
         print(f"pomt-ref {parsed.command}: interrupted", file=sys.stderr)
+    except Exception as error:
+        if os.environ.get(TRACEBACK):
+            raise
+        told = f"{type(error).__name__}: {error}".partition("\n")[0]
+        print(
+            f"pomt-ref {parsed.command}: a fault of this program: {told} ({TRACEBACK}=1 shows where)", file=sys.stderr
+        )
     return COULD_NOT_RUN
 
 
@@ -161,8 +175,8 @@ def _positive(text: str) -> int:
 
 def _natural(text: str) -> int:
     """Parse an integer, zero or more."""
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"expected an integer, zero or more, got {text!r}")
+    if not text.isdecimal() or len(text) > DIGITS:
+        raise argparse.ArgumentTypeError(f"expected an integer, zero or more, got {text[:DIGITS]!r}")
     return int(text)
 
 
@@ -180,6 +194,6 @@ def _seconds(text: str) -> float:
 def _size(text: str) -> tuple[str, int]:
     """Parse ``axis=size``."""
     axis, equals, size = text.partition("=")
-    if not equals or not size.isdecimal():
+    if not equals or not size.isdecimal() or len(size) > DIGITS:
         raise argparse.ArgumentTypeError(f"expected axis=size, got {text!r}")
     return axis, int(size)

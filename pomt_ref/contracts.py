@@ -30,6 +30,9 @@ SHARED: Final = {
 }
 """The axes that two of them have in common, with their places in each."""
 
+LARGEST_PREFIX: Final = 2**31
+"""Of an order without its sequence: an index of a row is an int64, and no sequence is as long."""
+
 ROW_SUM_ROUNDINGS: Final = 8
 """Roundings in storage precision that a row of attention may be off by in common: exponential, sum, quotient and
 store are four, and as many again for kernels that round twice."""
@@ -37,11 +40,16 @@ store are four, and as many again for kernels that round twice."""
 
 def options(function: str, *, check: Check, normalisation: Normalisation = "batch") -> None:
     """Options are words from a list; they are checked whatever ``check`` says."""
-    if check not in get_args(Check):
+    if not _word(check, get_args(Check)):
         raise OptionError(function, "POMT-PRUNE-1", f"check in {get_args(Check)}", f"check={check!r}")
-    if normalisation not in get_args(Normalisation):
+    if not _word(normalisation, get_args(Normalisation)):
         expected = f"normalisation in {get_args(Normalisation)}"
         raise OptionError(function, "POMT-ATT-2", expected, f"normalisation={normalisation!r}")
+
+
+def _word(option: object, words: tuple[str, ...]) -> bool:
+    """Whether an option is one of the words; an array is none, and cannot be asked."""
+    return isinstance(option, str) and option in words
 
 
 def one_of(function: str, *, keep: int | None, remove: int | None) -> None:
@@ -68,8 +76,7 @@ def layer(
     if check == "shapes":
         return
     for name, tensor in tensors.items():
-        if tensor.is_meta:
-            raise DeviceError(function, "POMT-PREC-1", f'{name} with values, or check="shapes"', "a meta tensor")
+        _readable(function, name, tensor)
         finite(function, LAYER[name][0], check=check, **{name: tensor})
     if "attn" in tensors:
         _distribution(function, tensors["attn"])
@@ -83,8 +90,11 @@ def scores(function: str, scores: Tensor, *, prefix: int, check: Check) -> None:
         return
     _tensor(function, "POMT-RANK-1", "scores", scores, ("batch", "patches"))
     _integer(function, "POMT-RANK-1", "prefix", prefix)
-    if prefix < 0:
-        raise CountError(function, "POMT-RANK-1", "prefix >= 0", f"prefix={prefix}")
+    if not 0 <= prefix <= LARGEST_PREFIX:
+        expected = "prefix >= 0" if prefix < 0 else f"prefix <= {LARGEST_PREFIX}"
+        raise CountError(function, "POMT-RANK-1", expected, f"prefix={prefix}")
+    if check == "values":
+        _readable(function, "scores", scores)
     finite(function, "POMT-RANK-1", scores=scores, check=check)
 
 
@@ -156,6 +166,12 @@ def _tensor(function: str, clause: str, name: str, tensor: Tensor, axes: tuple[s
         raise ShapeError(function, clause, expected, f"{tuple(tensor.shape)}")
     if 0 in tensor.shape:
         raise ShapeError(function, clause, f"{expected}, no axis empty", f"{tuple(tensor.shape)}")
+
+
+def _readable(function: str, name: str, tensor: Tensor) -> None:
+    """A meta tensor has shapes and no values."""
+    if tensor.is_meta:
+        raise DeviceError(function, "POMT-PREC-1", f'{name} with values, or check="shapes"', "a meta tensor")
 
 
 def _integer(function: str, clause: str, name: str, value: object) -> None:

@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
+import pytest
 import torch
 from jaxtyping import Float64
 
 import pomt_ref
 from pomt_ref import oracle
 from pomt_ref.conformance import CallableSubject
+from pomt_ref.pytest_plugin import SUBJECT
 from pomt_ref.testing import Case, Dtype, Gradients, Law, Method, Outcome, Subject, laws_of
 from pomt_ref.testing.rounding import Profile, normative
 
@@ -85,6 +87,15 @@ def implementations(method: Method) -> list[Implementation]:
         for dtype in DTYPES
     ]
     return [*reference, Implementation("oracle-float64", OracleSubject(method), "float64")]
+
+
+def asked_for(config: pytest.Config) -> list[Implementation] | None:
+    """The implementation that the command line names, in every dtype that it names; None if it names none."""
+    subject = config.stash.get(SUBJECT, None)
+    if not isinstance(subject, CallableSubject):
+        return None
+    dtypes = config.getoption("--pomt-dtype") or ["float32"]
+    return [Implementation(f"{subject.name}-{dtype}", subject, dtype) for dtype in dtypes]
 
 
 def laws_of_chapters(method: Method, *chapters: str) -> list[Law]:

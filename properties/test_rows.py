@@ -1,17 +1,20 @@
 """POMT-PRUNE, POMT-COUNT · what comes out: length, copies, mean, partition."""
 
-import pytest
+from typing import Final
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pomt_ref.testing import Law
 
-from .implementations import Implementation, implementations, laws_of_chapters
+from .implementations import Implementation
 from .run import hold
 
+METHOD: Final = "pomt"
+CHAPTERS: Final = ("POMT-PRUNE", "POMT-COUNT")
+"""What is held here: the laws whose clauses begin so, over every implementation of the method."""
 
-@pytest.mark.parametrize("implementation", implementations("pomt"), ids=str)
-@pytest.mark.parametrize("law", laws_of_chapters("pomt", "POMT-PRUNE", "POMT-COUNT"), ids=str)
+
 @given(data=st.data())
 def test_rows_law_holds(law: Law, implementation: Implementation, data: st.DataObject) -> None:
     """The law of the clause, on every implementation: it must hold on any case of its families."""

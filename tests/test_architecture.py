@@ -31,13 +31,17 @@ MAY_IMPORT: Mapping[str, frozenset[str]] = {
     "oracle": frozenset(),
     "testing": frozenset({"oracle", "errors", "types"}),
     "conformance": frozenset({"testing", "oracle"}),
+    "pytest_plugin": frozenset(),
     "cli": frozenset({"conformance", "choosing", "__init__"}),
     "__main__": frozenset({"cli"}),
-    "properties": frozenset({"testing", "oracle", "conformance", "__init__"}),
+    "properties": frozenset({"testing", "oracle", "conformance", "pytest_plugin", "__init__"}),
 }
 """A room, and the rooms it imports directly; what those may import it may import too, but not through `__init__`."""
 
-MAY_IMPORT_LATE: Mapping[str, frozenset[str]] = {"cli": frozenset({"vision"})}
+MAY_IMPORT_LATE: Mapping[str, frozenset[str]] = {
+    "cli": frozenset({"vision"}),
+    "pytest_plugin": frozenset({"conformance"}),
+}
 """Beyond that, inside functions only: `pomt-ref --help` must not wait for torch."""
 
 OPEN_TO_ALL = "errors"

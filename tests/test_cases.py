@@ -291,7 +291,31 @@ class TestCaptured:
         save_torch(brain, path, metadata={"prefix": "1"})
         assert "in float16, float32 or float64" in self.refused(path, ValuesError)
 
-    @pytest.mark.parametrize("metadata", [{"samples": "3"}, {"prefix": ""}, {"prefix": "-1"}, {"prefix": "²"}])
+    @pytest.mark.parametrize("dtype", [torch.float8_e4m3fn, torch.int64, torch.bool, torch.complex64])
+    def test_load_captured_tells_a_dtype_that_is_none_of_a_layer(self, tmp_path: Path, dtype: torch.dtype) -> None:
+        path = tmp_path / "odd.safetensors"
+        save_torch({name: torch.ones(2, 2).to(dtype) for name in ("x", "attn", "v")}, path, metadata={"prefix": "1"})
+        assert "in float16, float32 or float64" in self.refused(path, ValuesError)
+
+    def test_load_captured_tells_a_sample_without_patch_attention(self, tmp_path: Path) -> None:
+        """POMT-ATT-2: alone it would have M = 0, of which the specification says nothing."""
+        attn = np.full((3, 2, 5, 5), 0.2)
+        attn[1] = np.eye(5)[0]
+        message = self.refused(stored(tmp_path / "layer.safetensors", {"attn": attn}), ValuesError)
+        assert message == (
+            "load_captured: expected some patch-to-patch attention above zero in every sample (POMT-ATT-2), "
+            "got FILE: none in sample 1"
+        )
+
+    def test_load_captured_tells_sums_beyond_float32(self, tmp_path: Path) -> None:
+        path = stored(tmp_path / "layer.safetensors", {"x": np.full((3, 5, 4), 3e38)})
+        assert self.refused(path, ValuesError) == (
+            "load_captured: expected sums over tokens that float32 holds (FLOAT-2), got FILE: larger ones"
+        )
+
+    @pytest.mark.parametrize(
+        "metadata", [{"samples": "3"}, {"prefix": ""}, {"prefix": "-1"}, {"prefix": "1234567890"}, {"prefix": "²"}]
+    )
     def test_load_captured_tells_a_missing_prefix(self, tmp_path: Path, metadata: dict[str, str]) -> None:
         path = stored(tmp_path / "layer.safetensors", prefix=metadata)
         message = f"load_captured: expected metadata prefix, an integer (POMT-PRUNE-1), got FILE: {metadata}"

@@ -7,6 +7,7 @@ import sys
 import textwrap
 import tomllib
 import zipfile
+from collections.abc import Callable
 from email.message import Message
 from pathlib import Path
 from typing import Final
@@ -77,7 +78,12 @@ def test_wheel_ships_every_file_of_the_package(wheel: Path) -> None:
     """Types, weights and modules are there, and the laws as pomt_ref.testing.suite."""
     modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "pomt_ref").rglob("*.py")}
     suite = {f"pomt_ref/testing/suite/{path.name}" for path in (ROOT / "properties").glob("*.py")}
-    data = {"pomt_ref/py.typed", "pomt_ref/vision/digits.safetensors"}
+    data = {
+        "pomt_ref/py.typed",
+        "pomt_ref/vision/digits.safetensors",
+        "pomt_ref/conformance/report.schema.json",
+        "pomt_ref/conformance/page/style.css",
+    }
     assert (modules | suite | data) - set(names_in(wheel)) == set()
 
 
@@ -129,3 +135,71 @@ def test_command_is_the_one_documented(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         (path,) = (name for name in archive.namelist() if name.endswith(".dist-info/entry_points.txt"))
         assert "pomt-ref = pomt_ref.cli:main" in archive.read(path).decode()
+
+
+SUBJECTS: Final = """
+from pomt_ref.testing.mutants import ClassStep, Step
+
+def right(x, attn, v, *, prefix, keep):
+    return Step()(x, attn, v, prefix=prefix, keep=keep)
+
+def wrong(x, attn, v, *, prefix, keep):
+    return right(x, attn, v, prefix=prefix, keep=keep) + 0.0
+
+def topk(x, attn, *, prefix, keep):
+    return ClassStep()(x, attn, prefix=prefix, keep=keep)
+"""
+
+
+@pytest.fixture(scope="module")
+def suite(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., tuple[int, list[str]]]:
+    """The laws as a user runs them: on the installed wheel, from a folder that holds the implementation alone."""
+    folder = tmp_path_factory.mktemp("empty")
+    (folder / "kernels.py").write_text(SUBJECTS)
+    environment = os.environ | {"PYTHONPATH": str(installed), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+
+    def run(*options: str) -> tuple[int, list[str]]:
+        plugin = ("-p", "pomt_ref.pytest_plugin", "-p", "no:cacheprovider", "-q")
+        command = [sys.executable, "-m", "pytest", *plugin, "--pyargs", "pomt_ref.testing.suite", *options]
+        done = subprocess.run(command, check=False, cwd=folder, env=environment, capture_output=True, text=True)
+        return done.returncode, [*done.stdout.splitlines(), *done.stderr.splitlines()]
+
+    return run
+
+
+def test_plugin_is_the_one_that_pytest_finds(wheel: Path) -> None:
+    """Installed, the options are there without `-p`."""
+    with zipfile.ZipFile(wheel) as archive:
+        (path,) = (name for name in archive.namelist() if name.endswith(".dist-info/entry_points.txt"))
+        assert "[pytest11]\npomt_ref = pomt_ref.pytest_plugin" in archive.read(path).decode()
+
+
+def test_suite_accepts_a_right_implementation(suite: Callable[..., tuple[int, list[str]]]) -> None:
+    """Every law of the method, in every dtype asked for, and nothing of the reference."""
+    options = ("--pomt-subject", "kernels:right", "--pomt-examples", "3")
+    status, lines = suite(*options, "--pomt-dtype", "float32", "--pomt-dtype", "bfloat16")
+    assert (status, lines[-1].split(" in ")[0]) == (0, "36 passed")
+
+
+def test_suite_rejects_a_wrong_implementation_by_clause(suite: Callable[..., tuple[int, list[str]]]) -> None:
+    """The law that fails carries its clause in its name, and says what is wrong."""
+    status, lines = suite("--pomt-subject", "kernels:wrong", "--pomt-examples", "20", "-k", "PRUNE-2 or PRUNE-1")
+    assert status == 1
+    (failed,) = (line for line in lines if line.startswith("FAILED "))
+    assert "[POMT-PRUNE-2-kernels:wrong-float32]" in failed
+    assert any("POMT-PRUNE-2 wrong: " in line for line in lines)
+    assert lines[-1].startswith("1 failed, 1 passed")
+
+
+def test_suite_runs_the_laws_of_the_method(suite: Callable[..., tuple[int, list[str]]]) -> None:
+    """Top-K has two."""
+    status, lines = suite("--pomt-subject", "kernels:topk", "--pomt-method", "topk", "--pomt-examples", "3")
+    assert (status, lines[-1].split(" in ")[0]) == (0, "2 passed")
+
+
+def test_suite_tells_a_subject_that_is_not_there(suite: Callable[..., tuple[int, list[str]]]) -> None:
+    """One line, and pytest's status for wrong usage."""
+    status, lines = suite("--pomt-subject", "kernels:nobody")
+    assert status == 4
+    told = "ERROR: check kernels:nobody: expected an attribute nobody of kernels, got AttributeError: "
+    assert [line.startswith(told) for line in lines if "kernels:nobody" in line] == [True]

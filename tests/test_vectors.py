@@ -386,8 +386,10 @@ class TestFiles:
             ({"extra": 1}, 'manifest.json: expected no field "extra", got one'),
             (
                 {"generator": "pomt_ref 1\n"},
-                "manifest.json: generator: expected text of the pattern ^pomt_ref [0-9][0-9A-Za-z.+-]*$, "
-                'got "pomt_ref 1\\n"',
+                (
+                    "manifest.json: generator: expected text of the pattern ^pomt_ref [0-9][0-9A-Za-z.+-]*$, "
+                    'got "pomt_ref 1\\n"'
+                ),
             ),
         ],
     )
@@ -588,7 +590,7 @@ class TestDamage:
         monkeypatch.setattr("pomt_ref.conformance.vectors.reading.expect", lambda _case, _method: moved)
         (line,) = wrong(replace(vector, expected=moved), Path("file"))
         assert f"{line}".startswith(
-            "vectors file: expected an output that is admissible, got POMT-SCORE-1 wrong: scores"
+            "vectors file: expected an output that is admissible, got POMT-SCORE-1 wrong: score"
         )
 
     def test_fault_is_one_line_whatever_it_holds(self) -> None:
@@ -714,7 +716,7 @@ class TestJudging:
             ),
             ({"discarded": torch.zeros(1, 3).int()}, "POMT-PRUNE-4 wrong: discarded of shape (1, 3), expected (1, 4)"),
             ({"scores": torch.zeros(1, 8).int()}, "POMT-PREC-1 wrong: scores in int32, expected float32 or float64"),
-            ({"scores": torch.zeros(1, 7)}, "POMT-SCORE-1 wrong: scores of shape (1, 7), expected (1, 8)"),
+            ({"scores": torch.zeros(1, 7)}, "POMT-SCORE-1 wrong: score of shape (1, 7), expected (1, 8)"),
         ],
     )
     def test_wrong_output_is_told_by_clause(
@@ -752,7 +754,7 @@ class TestJudging:
     ) -> None:
         folder = self.change(few, tmp_path, "topk-ordinary-float32-1", scores=torch.zeros(1, 8))
         (told,) = (each for each in judge_outputs(vectors, folder) if each.result == "wrong")
-        assert told.message.startswith("TOPK-1 wrong: scores")
+        assert told.message.startswith("TOPK-1 wrong: score")
         assert told.divergence == ""
 
     def test_profile_widens_what_is_allowed(self, few: Path, tmp_path: Path, vectors: tuple[Vector, ...]) -> None:

@@ -12,6 +12,9 @@ from torch import Tensor
 from pomt_ref.conformance.arrays import as_tensor
 from pomt_ref.conformance.errors import SubjectFailedError
 
+NOWHERE: Final = 1_000
+"""The place of what an answer that is a tuple does not hold."""
+
 SCORES: Final = 3
 """The place of the scores in an answer that is a tuple: after output, kept and discarded."""
 
@@ -20,17 +23,20 @@ STAGES: Final = ("head_maximum", "sums", "attention", "value_sums", "magnitude",
 
 
 def part(answer: object, name: str, position: int) -> object:
-    """A named or positional part of an answer; the output itself if the answer is a bare tensor."""
-    if isinstance(answer, tuple) and not hasattr(answer, name):
-        return answer[position] if position < len(answer) else None
-    return getattr(answer, name, answer if position == 0 else None)
+    """A named or positional part of an answer; the output itself if the answer is a bare array."""
+    try:
+        if isinstance(answer, tuple) and not hasattr(answer, name):
+            return answer[position] if position < len(answer) else None
+        return getattr(answer, name, answer if position == 0 else None)
+    except Exception as error:
+        raise SubjectFailedError(f"returned an object whose {name} cannot be read: {told(error)}") from error
 
 
 def stages(answer: object) -> dict[str, Float64[np.ndarray, "..."]]:
     """The stages that an answer offers; what is offered under the name of a stage has to be one."""
     found = {}
     for name in STAGES:
-        stage = part(answer, name, SCORES) if name == "scores" else getattr(answer, name, None)
+        stage = part(answer, name, SCORES if name == "scores" else NOWHERE)
         if stage is None:
             continue
         tensor = as_tensor(stage)
@@ -40,12 +46,15 @@ def stages(answer: object) -> dict[str, Float64[np.ndarray, "..."]]:
     return found
 
 
-def indices(found: object) -> Int64[np.ndarray, "..."] | None:
+def indices(answer: object, name: str, position: int) -> Int64[np.ndarray, "..."] | None:
     """Offered indices as int64, None if there are none: a tuple may hold something else in that place."""
+    found = part(answer, name, position)
     tensor = as_tensor(found)
-    if tensor is None or tensor.is_floating_point():
-        return None
-    return to_numpy(tensor).astype(np.int64)
+    if tensor is not None and not tensor.is_floating_point():
+        return to_numpy(tensor).astype(np.int64)
+    if found is not None and hasattr(answer, name):
+        raise SubjectFailedError(f"offers {name} as {kind(found)}, expected an array of integers")
+    return None
 
 
 def to_numpy(tensor: Tensor) -> Float64[np.ndarray, "..."]:
@@ -79,5 +88,8 @@ def place(error: BaseException) -> str:
 
 def told(error: BaseException) -> str:
     """An error on one line."""
-    lines = str(error).strip().splitlines()
+    try:
+        lines = str(error).strip().splitlines()
+    except Exception:  # noqa: BLE001 -- an error that cannot say what it is
+        lines = ["a message that cannot be read"]
     return f"{type(error).__name__}: {lines[0] if lines else 'no message'}"

@@ -34,7 +34,7 @@ class Watch:
         """Around one call: the clock runs, and standard output is kept."""
         with redirect_stdout(io.StringIO()) as output, self._clock():
             yield
-        if not self.printed:
+        if not self.printed and not output.closed:
             self.printed = output.getvalue().strip().partition("\n")[0]
 
     def remarks(self) -> tuple[str, ...]:

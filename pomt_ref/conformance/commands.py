@@ -140,7 +140,11 @@ def _require_writable(parsed: argparse.Namespace) -> None:
         path: Path | None = getattr(parsed, option)
         if path is None:
             continue
-        if path.is_dir() or not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
+        try:
+            writable = not path.is_dir() and path.parent.is_dir() and os.access(path.parent, os.W_OK)
+        except OSError as error:  # a name that the system does not take
+            raise SubjectError(f"--{option}", "a file that can be written", f"{error}") from error
+        if not writable:
             raise SubjectError(f"--{option}", "a file that can be written", f"{path}")
 
 

@@ -18,6 +18,9 @@ FORMAT: Final = 2
 SCHEMA: Final = "report.schema.json"
 """The JSON Schema, beside this module."""
 
+UNBOUNDED: Final[Mapping[str, float]] = {"scores": np.nan, "epsilon": np.inf}
+"""What null stands for, in the fields of a ranking in which it may stand."""
+
 
 def schema() -> dict[str, Any]:
     """The JSON Schema that every report satisfies.
@@ -74,15 +77,21 @@ def from_dict(document: Mapping[str, Any]) -> Report:
 def write(text: str, path: Path) -> None:
     """Write beside the place first, so that a reader never sees half a document.
 
-    What is no file, such as a pipe, is written to and not replaced.
+    What is no file, such as a pipe, is written to and not replaced. Half a surrogate pair, which an implementation may
+    raise and UTF-8 has no room for, becomes an escape that JSON reads as it was.
     """
+    encoded = text.encode("utf-8", errors="backslashreplace")
     if path.exists() and not path.is_file():
-        path.write_text(text, encoding="utf-8")
+        path.write_bytes(encoded)
         return
     path = path.resolve()  # what a link points to is replaced, and not the link
     unfinished = path.with_name(path.name + ".part")
-    unfinished.write_text(text, encoding="utf-8")
-    unfinished.replace(path)
+    try:
+        unfinished.write_bytes(encoded)
+        unfinished.replace(path)
+    except OSError:
+        unfinished.unlink(missing_ok=True)
+        raise
 
 
 def _row_as_dict(row: Row) -> dict[str, Any]:
@@ -121,9 +130,10 @@ def _failure_as_dict(failure: Failure) -> dict[str, Any]:
 
 
 def _ranking_as_dict(ranking: Ranking) -> dict[str, Any]:
-    """Scores as numbers, an infinite bound as null."""
+    """Scores as numbers; an infinite bound, or a score that is no number, as null."""
     told = asdict(ranking)
-    told["epsilon"] = [bound if np.isfinite(bound) else None for bound in ranking.epsilon]
+    for name in UNBOUNDED:
+        told[name] = [number if np.isfinite(number) else None for number in told[name]]
     return told
 
 
@@ -147,9 +157,10 @@ def _failure_from_dict(failure: Mapping[str, Any]) -> Failure:
 
 
 def _ranking_from_dict(ranking: Mapping[str, Any]) -> Ranking:
-    """The scores, null read as no promise."""
+    """The scores, null read as no number or no promise."""
     told: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in ranking.items()}
-    told["epsilon"] = tuple(np.inf if bound is None else bound for bound in told["epsilon"])
+    for name, number in UNBOUNDED.items():
+        told[name] = tuple(number if read is None else read for read in told[name])
     return Ranking(**told)
 
 
@@ -159,4 +170,4 @@ def _case_from_dict(told: Mapping[str, Any]) -> Case:
     if told["family"] in FAMILIES:
         return build_case(told["family"], seed=told["seed"], dtype=told["dtype"], **axes)
     nothing = np.zeros((0, 0, 0, 0))
-    return Case(told["family"], Shape(**axes), told["seed"], told["dtype"], nothing[0:0, 0], nothing, nothing)
+    return Case(told["family"], Shape(**axes), told["seed"], told["dtype"], np.zeros((0, 0, 0)), nothing, nothing)

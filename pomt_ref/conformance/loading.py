@@ -47,7 +47,9 @@ def load_subject(
     for part in attribute.split("."):
         try:
             found = getattr(found, part)
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             raise SubjectError(path, f"an attribute {attribute} of {module_name}", told(error)) from error
     return as_subject(
         found, name=path, method=method, device=device, claims=claims, framework=framework, fixed=fixed, watch=watch
@@ -77,7 +79,7 @@ def as_subject(
     subject = CallableSubject(function, name, method, device, claims, arrays, fixed or {}, watch or Watch())
     try:
         signature = inspect.signature(function)
-    except (TypeError, ValueError):
+    except Exception:  # noqa: BLE001 -- a builtin has none, and an object may have a strange one
         return subject  # a builtin tells nothing of itself; the first call will
     try:
         signature.bind(*TENSORS[method], prefix=1, keep=1)
@@ -136,6 +138,9 @@ def has_name(subject: CallableSubject) -> bool:
         return True
     module, _, attribute = subject.name.partition(":")
     found: object = sys.modules.get(module)
-    for part in attribute.split("."):
-        found = getattr(found, part, None)
-    return found == subject.function
+    try:
+        for part in attribute.split("."):
+            found = getattr(found, part, None)
+        return bool(found == subject.function)
+    except Exception:  # noqa: BLE001 -- an attribute or a comparison of the implementation's own
+        return False

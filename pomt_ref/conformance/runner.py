@@ -103,7 +103,7 @@ def check(
     >>> check(prune, clauses=["POMT-PRUNE-1"], max_examples=10).conforms
     True
     """
-    held = _held(subject, method, device, profile, framework, fixed, Watch(time_limit))
+    held = _held(subject, method, device, profile, framework, fixed, Watch(float(time_limit)))
     name = _dtype_name(held.name, dtype)
     laws = _of_families(held.name, _chosen(held.name, method, clauses), families)
     examples = (QUICK_EXAMPLES if quick else MAX_EXAMPLES) if max_examples is None else max_examples
@@ -256,9 +256,9 @@ def _require_device(subject: str, device: str, dtype: Dtype) -> None:
     """A device that is not there, or that cannot give back what it holds, is told before the first case."""
     try:
         torch.zeros(1, dtype=getattr(torch, dtype), device=device).cpu()
-    except (RuntimeError, AssertionError, TypeError) as error:
+    except Exception as error:
         found = "available" if torch.cuda.is_available() else "not available"
-        got = f"{str(error).splitlines()[0]} (CUDA: {found})"
+        got = f"{(str(error).strip() or type(error).__name__).splitlines()[0]} (CUDA: {found})"
         raise SubjectError(subject, f"the device {device}", got) from error
 
 

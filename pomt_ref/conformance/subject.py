@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from pomt_ref.conformance.answer import indices, kind, part, place, same_bits, stages, to_numpy, told
+from pomt_ref.conformance.answer import STAGES, indices, kind, part, place, same_bits, stages, to_numpy, told
 from pomt_ref.conformance.arrays import Framework, as_tensor, given, view_of
 from pomt_ref.conformance.call import TimeLimitError, Watch
 from pomt_ref.conformance.errors import NoTensorError, SubjectFailedError
@@ -73,25 +73,21 @@ class CallableSubject:
         """Call the implementation on fresh tensors, and read what it answers."""
         inputs = self.inputs(case)
         answer = self._call(case, inputs, options)
-        tokens = self._tokens(answer)
-        changed = tuple(name for name, tensor in inputs.items() if not same_bits(to_numpy(tensor), getattr(case, name)))
-        return Outcome(
-            tokens=to_numpy(tokens),
-            dtype=str(tokens.dtype).removeprefix("torch."),
-            same_device=tokens.device == inputs["x"].device,
-            changed_inputs=changed,
-            shares_memory=view_of(tokens, inputs),
-            kept=indices(part(answer, "kept", 1)),
-            discarded=indices(part(answer, "discarded", 2)),
-            stages=stages(answer),
-        )
+        return self._outcome(case, inputs, answer, self._tokens(answer))
 
     def gradients(self, case: Case, weights: Float64[np.ndarray, "batch output channels"]) -> Gradients | None:
-        """Differentiate the weighted sum of the output; None if the output carries no gradient."""
+        """Differentiate the weighted sum of the output; None if the output carries no gradient.
+
+        An implementation that runs, and does not on tensors that require a gradient, offers none either.
+        """
         if self.framework != "torch":
             return None
         inputs = {name: tensor.requires_grad_() for name, tensor in self.inputs(case).items()}
-        tokens = self._tokens(self._call(case, inputs, {}))
+        try:
+            answer = self._call(case, inputs, {})
+        except SubjectFailedError:
+            return None
+        tokens = self._tokens(answer)
         if not tokens.requires_grad:
             return None
         try:
@@ -99,7 +95,7 @@ class CallableSubject:
         except Exception as error:
             raise SubjectFailedError(f"raised in the backward pass {told(error)}") from error
         found = {name: None if tensor.grad is None else to_numpy(tensor.grad) for name, tensor in inputs.items()}
-        return Gradients(found["x"], found["attn"], found.get("v"))
+        return Gradients(found["x"], found["attn"], found.get("v"), self._outcome(case, inputs, answer, tokens))
 
     def inputs(self, case: Case) -> dict[str, Tensor]:
         """The tensors of a case, in its dtype, on the device."""
@@ -121,6 +117,26 @@ class CallableSubject:
         except BaseException as error:
             raise SubjectFailedError(f"raised {told(error)}{place(error)}") from error
 
+    def _outcome(self, case: Case, inputs: dict[str, Tensor], answer: object, tokens: Tensor) -> Outcome:
+        """What came back, in the terms of the laws."""
+        dtype = getattr(torch, case.dtype)
+        changed = tuple(
+            name
+            for name, tensor in inputs.items()
+            if tensor.dtype != dtype or not same_bits(to_numpy(tensor), getattr(case, name))
+        )
+        offered = STAGES if self.method == "pomt" else ("scores",)
+        return Outcome(
+            tokens=to_numpy(tokens),
+            dtype=str(tokens.dtype).removeprefix("torch."),
+            same_device=tokens.device == inputs["x"].device,
+            changed_inputs=changed,
+            shares_memory=view_of(tokens, inputs),
+            kept=indices(answer, "kept", 1),
+            discarded=indices(answer, "discarded", 2),
+            stages={name: stage for name, stage in stages(answer).items() if name in offered},
+        )
+
     def _tokens(self, answer: object) -> Tensor:
         """The output among what came back."""
         tokens = as_tensor(part(answer, "tokens", 0))
@@ -135,5 +151,5 @@ def _parameters(function: Callable[..., Any]) -> tuple[str, ...]:
     """The names of the parameters, none if the callable does not tell."""
     try:
         return tuple(inspect.signature(function).parameters)
-    except (TypeError, ValueError):
+    except Exception:  # noqa: BLE001 -- a builtin has none, and an object may have a strange one
         return ()

@@ -13,6 +13,9 @@ from pomt_ref.errors import ShapeError, ValuesError
 from pomt_ref.testing.cases import Case, Shape, make_case
 from pomt_ref.testing.rounding import Dtype
 
+DIGITS: Final = 9
+"""Of the largest number of prefix tokens that is read."""
+
 ROW_SUM_SLACK: Final = 8 * 2.0**-11
 """How far a row of captured attention may be from one: eight roundings of float16."""
 
@@ -51,11 +54,11 @@ def load_captured(path: Path) -> Captured:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
             tensors = {name: _widened(file.get_tensor, name) for name in ("x", "attn", "v")}
-    except (OSError, SafetensorError, TypeError) as error:
+    except (OSError, SafetensorError, TypeError, AttributeError) as error:
         expected = "a safetensors file with the tensors x, attn and v in float16, float32 or float64"
         raise ValuesError("load_captured", "POMT-PRUNE-1", expected, f"{path}: {error}") from error
     prefix = metadata.get("prefix", "")
-    if not prefix.isdecimal():
+    if not prefix.isdecimal() or len(prefix) > DIGITS:
         raise ValuesError("load_captured", "POMT-PRUNE-1", "metadata prefix, an integer", f"{path}: {metadata}")
     x, attn, v = tensors["x"], tensors["attn"], tensors["v"]
     if not _of_one_layer(x, attn, v, int(prefix)):
@@ -69,12 +72,31 @@ def load_captured(path: Path) -> Captured:
     if (attn < 0).any() or (np.abs(attn.sum(axis=-1) - 1) > ROW_SUM_SLACK).any():
         expected = "attn after softmax: no negative entry, rows that sum to 1"
         raise ValuesError("load_captured", "POMT-ATT-1", expected, f"{path}: rows from {attn.sum(axis=-1).min():.6g}")
+    _require_sums(path, x, attn, int(prefix))
     return Captured(path, int(prefix), x, attn, v)
+
+
+def _require_sums(
+    path: Path,
+    x: Float64[np.ndarray, "samples tokens channels"],
+    attn: Float64[np.ndarray, "samples heads tokens tokens"],
+    prefix: int,
+) -> None:
+    """Tensors that the edge rules leave undefined are no test of anybody: every sample may come to stand alone."""
+    nothing = attn[:, :, prefix:, prefix:].max(axis=(1, 2, 3)) == 0
+    if nothing.any():
+        expected = "some patch-to-patch attention above zero in every sample"
+        raise ValuesError("load_captured", "POMT-ATT-2", expected, f"{path}: none in sample {int(nothing.argmax())}")
+    if np.abs(x).sum(axis=1).max() > np.finfo(np.float32).max:
+        raise ValuesError("load_captured", "FLOAT-2", "sums over tokens that float32 holds", f"{path}: larger ones")
 
 
 def _widened(get_tensor: Callable[[str], Any], name: str) -> Float64[np.ndarray, "*axes"]:
     """A stored tensor as float64."""
-    tensor: Float64[np.ndarray, "*axes"] = get_tensor(name).astype(np.float64)
+    stored = get_tensor(name)
+    if stored.dtype.kind != "f":
+        raise TypeError(f"{name} is stored as {stored.dtype}")
+    tensor: Float64[np.ndarray, "*axes"] = stored.astype(np.float64)
     return tensor
 
 

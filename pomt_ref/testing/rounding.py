@@ -154,7 +154,7 @@ def score_bound(
         ε, infinite where the bound does not apply (M = 0, or sums that leave the format).
     """
     storage = profile.storage
-    relative, allowed = _attention_bound(sums, profile)
+    relative, allowed = attention_bound(sums, profile)
     share, share_allowed = _magnitude_bound(strongest_values, profile)
     score = relative + share[:, prefix:]
     parts = allowed + share_allowed[:, prefix:]
@@ -205,10 +205,10 @@ def _growth(terms: int, profile: Profile, roundings: int) -> float:
     return float((1 + (terms - 1) * unit) * (1 + unit) ** roundings)
 
 
-def _attention_bound(
+def attention_bound(
     sums: Float64[np.ndarray, "batch patches"], profile: Profile
 ) -> tuple[Float64[np.ndarray, "batch patches"], Float64[np.ndarray, "batch patches"]]:
-    """The relative sums m, and E^m of FLOAT-1."""
+    """FLOAT-1, E^m: the relative sums m, and how far they may be off; infinite where nothing is promised."""
     arithmetic, storage = profile.arithmetic, profile.storage
     largest = sums.max()
     sigma = (1 + (sums.shape[1] - 1) * arithmetic.unit) * (1 + storage.unit) - 1
@@ -216,7 +216,7 @@ def _attention_bound(
         return np.zeros_like(sums), np.full_like(sums, np.inf)
     relative, lost = sums / largest, storage.tiny / largest
     upper = (relative * (1 + sigma) + lost) / (1 - sigma - lost) * (1 + arithmetic.unit) ** 2 * (1 + storage.unit)
-    return relative, upper - relative + storage.tiny
+    return relative, upper - relative + storage.tiny + ORACLE * relative
 
 
 def _magnitude_bound(

@@ -42,6 +42,8 @@ class Gradients:
     x: Float64[np.ndarray, "batch tokens channels"] | None
     attn: Float64[np.ndarray, "batch heads tokens tokens"] | None
     v: Float64[np.ndarray, "batch heads tokens features"] | None
+    outcome: Outcome
+    """The output that was differentiated: that of a training run."""
 
 
 @runtime_checkable

@@ -123,6 +123,13 @@ REFUSALS: Final = [
     ),
     Refusal(
         OF_MAXIMUM,
+        {"normalisation": np.array(["batch", "sample"])},
+        OptionError,
+        "expected normalisation in ('batch', 'sample') (POMT-ATT-2), "
+        "got normalisation=array(['batch', 'sample'], dtype='<U6')",
+    ),
+    Refusal(
+        OF_MAXIMUM,
         {"normalisation": "token", "check": "none"},
         OptionError,
         "expected normalisation in ('batch', 'sample') (POMT-ATT-2), got normalisation='token'",
@@ -328,6 +335,15 @@ REFUSALS: Final = [
         "expected finite scores (POMT-RANK-1), got scores[0, 1] = nan",
     ),
     Refusal(("rank",), {"prefix": -1}, CountError, "expected prefix >= 0 (POMT-RANK-1), got prefix=-1"),
+    Refusal(
+        ("rank",), {"prefix": 10**30}, CountError, f"expected prefix <= {2**31} (POMT-RANK-1), got prefix={10**30}"
+    ),
+    Refusal(
+        ("rank",),
+        {"scores": torch.ones(1, 2, device="meta")},
+        DeviceError,
+        'expected scores with values, or check="shapes" (POMT-PREC-1), got a meta tensor',
+    ),
     Refusal(("rank",), {"prefix": 1.0}, KindError, "expected prefix, an int (POMT-RANK-1), got prefix=1.0"),
     # ---- prefix -------------------------------------------------------------------------------------------------
     Refusal(OF_X, {"prefix": -1}, CountError, "expected 0 <= prefix <= 3 (POMT-PRUNE-1), got prefix=-1 (tokens=4)"),
@@ -581,6 +597,36 @@ REFUSALS: Final = [
         "expected normalise, a bool (EVIT-1), got normalise='no'",
     ),
     # ---- choosing -----------------------------------------------------------------------------------------------
+    Refusal(
+        ("choose_remove",),
+        {"tokens": {197}},
+        KindError,
+        "expected tokens, a sequence (CHOOSE-1), got {197}",
+    ),
+    Refusal(
+        ("choose_remove",),
+        {"latency": "123"},
+        KindError,
+        "expected latency, a sequence of numbers (CHOOSE-1), got '123'",
+    ),
+    Refusal(
+        ("choose_remove",),
+        {"accuracy": {0.5: 1, 0.75: 2, 0.8: 3}},
+        KindError,
+        "expected accuracy, a sequence of numbers (CHOOSE-1), got {0.5: 1, 0.75: 2, 0.8: 3}",
+    ),
+    Refusal(
+        ("choose_remove",),
+        {"latency": ["1", "2", "3"]},
+        KindError,
+        "expected latency, a sequence of numbers (CHOOSE-1), got ['1', '2', '3']",
+    ),
+    Refusal(
+        ("choose_remove",),
+        {"alpha": 10**400},
+        OptionError,
+        f"expected 0 <= alpha <= 1 (CHOOSE-1), got alpha={10**400}",
+    ),
     Refusal(
         ("choose_remove",),
         {"latency": [1.0, 1.5]},

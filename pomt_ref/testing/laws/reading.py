@@ -1,5 +1,7 @@
 """How a law reads an output: its shape, its rows, its order and its mean, each under the clause that says so."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,6 +18,16 @@ from pomt_ref.testing.subject import Outcome
 from pomt_ref.testing.violation import InapplicableError, LawViolation
 
 Scores = Float64[np.ndarray, "batch patches"]
+
+
+@contextmanager
+def under(clause: str) -> Iterator[None]:
+    """Tell what is broken inside as broken under this clause, which says the same of a wider thing."""
+    try:
+        yield
+    except LawViolation as violation:
+        told = violation.message if violation.clause == clause else f"{violation.message} (as in {violation.clause})"
+        raise LawViolation(clause, told, sample=violation.sample) from violation
 
 
 def scores_and_bounds(

@@ -1,17 +1,15 @@
 """POMT-PRUNE, POMT-COUNT · laws of what comes out: length, copies, mean, partition."""
 
-from dataclasses import replace
-
 import numpy as np
-from jaxtyping import Float64, Int64
 
-from pomt_ref.testing.admissible import Reading
 from pomt_ref.testing.cases import Case
 from pomt_ref.testing.evidence import Evidence
+from pomt_ref.testing.laws.admissible import require_admissible
+from pomt_ref.testing.laws.gathering import no_scores, require_copies, require_partition, require_untouched
 from pomt_ref.testing.laws.law import law
-from pomt_ref.testing.laws.reading import Scores, kept_rows, readings, require_mean, require_shape
-from pomt_ref.testing.subject import Outcome, Subject
-from pomt_ref.testing.violation import InapplicableError, LawViolation
+from pomt_ref.testing.laws.reading import readings, require_mean, require_shape, under
+from pomt_ref.testing.subject import Subject
+from pomt_ref.testing.violation import InapplicableError
 
 
 @law(
@@ -34,10 +32,7 @@ def output_has_prefix_kept_and_mean(case: Case, subject: Subject) -> Evidence:
 def copies_are_bit_exact(case: Case, subject: Subject) -> Evidence:
     """Prefix rows and kept rows are bit-exact copies (-0.0 too), and the inputs stay as they were."""
     outcome = subject.run(case)
-    if outcome.changed_inputs:
-        raise LawViolation("POMT-PRUNE-2", f"modified in place: {', '.join(outcome.changed_inputs)}")
-    if outcome.shares_memory:
-        raise LawViolation("POMT-PRUNE-2", f"the output is a view of {outcome.shares_memory}, expected rows of its own")
+    require_untouched(outcome)
     require_shape(case, outcome)
     require_copies(case, outcome)
     return Evidence()
@@ -93,81 +88,8 @@ def output_is_shorter_by_r(case: Case, subject: Subject) -> Evidence:
         smaller = case.keeping(shape.patches - remove - 1)
         require_shape(smaller, subject.run(smaller), clause="POMT-COUNT-1")
         if "remove" in subject.options():
-            require_shape(smaller, subject.run(smaller, remove=remove), clause="POMT-COUNT-1")
+            outcome = subject.run(smaller, remove=remove)
+            require_shape(smaller, outcome, clause="POMT-COUNT-1")
+            with under("POMT-COUNT-1"):
+                require_admissible(smaller, outcome, profile=subject.profile(case.dtype))
     return Evidence()
-
-
-def require_copies(case: Case, outcome: Outcome, *, appended: int = 1) -> None:
-    """POMT-PRUNE-2: the prefix rows are those of x, and every kept row is a patch row, whatever is said of it."""
-    prefix = case.shape.prefix
-    wrong = _bits(outcome.tokens[:, :prefix]) != _bits(case.x[:, :prefix])
-    if wrong.any():
-        sample, row, channel = (int(i) for i in np.argwhere(wrong)[0])
-        got, expected = float(outcome.tokens[sample, row, channel]), float(case.x[sample, row, channel])
-        raise LawViolation(
-            "POMT-PRUNE-2", f"prefix row {row} of sample {sample} has {got!r} in channel {channel}, x has {expected!r}"
-        )
-    readings(case, replace(outcome, kept=None), no_scores(case), appended=appended)
-
-
-def require_partition(case: Case, outcome: Outcome, *, appended: int = 1) -> None:
-    """POMT-PRUNE-4: every patch token is kept or discarded, once; indices, where offered, say which."""
-    if outcome.kept is not None and outcome.discarded is not None:
-        _require_complete(case, outcome.kept, outcome.discarded)
-    readings(case, replace(outcome, kept=None), no_scores(case), appended=appended)
-    if outcome.kept is not None:
-        _require_gathered(case, outcome, outcome.kept)
-
-
-def waived_order(case: Case, outcome: Outcome) -> list[Reading]:
-    """The rows of an output whose order is not asked for, because none is defined (M = 0)."""
-    return readings(case, outcome, no_scores(case))
-
-
-def _require_complete(case: Case, kept: Int64[np.ndarray, "..."], discarded: Int64[np.ndarray, "..."]) -> None:
-    """Hold the offered indices against the patch tokens."""
-    prefix, batch = case.shape.prefix, case.shape.batch
-    for name, found, columns in (("kept", kept, case.shape.keep), ("discarded", discarded, case.shape.discarded)):
-        if found.shape != (batch, columns):
-            raise LawViolation("POMT-PRUNE-4", f"{name} of shape {found.shape}, expected {(batch, columns)}")
-    for sample, rows in enumerate(np.sort(np.concatenate([kept, discarded], axis=1), axis=1)):
-        if not np.array_equal(rows, np.arange(prefix, case.shape.tokens)):
-            raise LawViolation(
-                "POMT-PRUNE-4",
-                f"kept and discarded of sample {sample} are together {rows.tolist()}, "
-                f"expected every index from {prefix} to {case.shape.tokens - 1} once",
-            )
-
-
-def _require_gathered(case: Case, outcome: Outcome, kept: Int64[np.ndarray, "..."]) -> None:
-    """Hold the rows of the output against the indices that are said to have made them."""
-    prefix = case.shape.prefix
-    if kept.shape != (case.shape.batch, case.shape.keep):
-        raise LawViolation(
-            "POMT-PRUNE-4", f"kept of shape {kept.shape}, expected {(case.shape.batch, case.shape.keep)}"
-        )
-    for sample, indices in enumerate(kept):
-        outside = indices[(indices < prefix) | (indices >= case.shape.tokens)]
-        if outside.size:
-            raise LawViolation(
-                "POMT-PRUNE-4",
-                f"kept of sample {sample} has index {outside[0]}, "
-                f"expected indices from {prefix} to {case.shape.tokens - 1}",
-            )
-        wrong = _bits(kept_rows(case, outcome, sample)) != _bits(case.x[sample, indices])
-        if wrong.any():
-            place = int(np.argwhere(wrong)[0, 0])
-            raise LawViolation(
-                "POMT-PRUNE-4",
-                f"kept[{sample}, {place}] = {indices[place]}, but output row {prefix + place} is not that row",
-            )
-
-
-def no_scores(case: Case) -> Scores:
-    """For a reading in which equal rows may stand for each other."""
-    return np.zeros((case.shape.batch, case.shape.patches))
-
-
-def _bits(rows: Float64[np.ndarray, "*axes"]) -> Int64[np.ndarray, "*axes"]:
-    """The rows as integers: -0.0 and 0.0 differ."""
-    return np.ascontiguousarray(rows).view(np.int64)

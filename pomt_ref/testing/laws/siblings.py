@@ -1,23 +1,14 @@
 """TOPK, EVIT, SIB · laws of the sibling methods, on the same rows and orders."""
 
 import numpy as np
-from jaxtyping import Float64
 
 from pomt_ref import oracle
-from pomt_ref.testing import rounding
-from pomt_ref.testing.admissible import Reading
 from pomt_ref.testing.cases import Case
 from pomt_ref.testing.evidence import Evidence
+from pomt_ref.testing.laws.admissible import require_admissible
 from pomt_ref.testing.laws.law import law
-from pomt_ref.testing.laws.reading import (
-    Scores,
-    class_scores_and_bounds,
-    require_close,
-    require_order,
-    require_shape,
-)
-from pomt_ref.testing.rounding import Profile
-from pomt_ref.testing.subject import Outcome, Subject
+from pomt_ref.testing.laws.reading import under
+from pomt_ref.testing.subject import Subject
 
 _FAMILIES = ("ordinary", "contrasting prefix", "disagreeing heads", "contrasting tokens")
 _KILLS = ("maximum over heads of the class row", "last prefix row for class row", "ascending", "input order")
@@ -26,10 +17,7 @@ _KILLS = ("maximum over heads of the class row", "last prefix row for class row"
 @law("TOPK-1", families=_FAMILIES, kills=_KILLS, method="topk", sizes="mixed")
 def topk_keeps_what_the_class_row_attends_to(case: Case, subject: Subject) -> Evidence:
     """score = mean over heads of A[h, class row, patch keys]; the output is the prefix and the T best in rank order."""
-    outcome = subject.run(case)
-    require_shape(case, outcome, clause="TOPK-1", appended=0)
-    scores, bounds = class_scores_and_bounds(case, subject.profile(case.dtype))
-    return require_order("TOPK-1", case, outcome, scores, bounds, appended=0).evidence
+    return _require_all("TOPK-1", case, subject)
 
 
 @law(
@@ -41,80 +29,63 @@ def topk_keeps_what_the_class_row_attends_to(case: Case, subject: Subject) -> Ev
 )
 def evit_fuses_the_discarded_by_their_scores(case: Case, subject: Subject) -> Evidence:
     """The same score; then one fused row, the sum over the discarded of score times x."""
-    outcome = subject.run(case)
-    require_shape(case, outcome, clause="EVIT-1")
-    profile = subject.profile(case.dtype)
-    scores, bounds = class_scores_and_bounds(case, profile)
-    order = require_order("EVIT-1", case, outcome, scores, bounds)
-    evidence = order.evidence | require_fused(case, outcome, order.readings, scores, profile, normalise=False)
-    lightest = np.sort(scores, axis=1)[:, : case.shape.discarded].sum(axis=1)
-    if "normalise" in subject.options() and lightest.all():  # weights that sum to zero have no average
-        outcome = subject.run(case, normalise=True)
-        require_shape(case, outcome, clause="EVIT-1")
-        order = require_order("EVIT-1", case, outcome, scores, bounds)
-        evidence |= order.evidence | require_fused(case, outcome, order.readings, scores, profile, normalise=True)
+    evidence = _require_all("EVIT-1", case, subject)
+    if "normalise" in subject.options() and _has_weight(case):
+        evidence |= _require("EVIT-1", case, subject, normalise=True)
     return evidence
 
 
 @law("SIB-1", families=("contrasting prefix",), kills=("last prefix row for class row",), method="topk")
 def topk_class_row_is_row_zero(case: Case, subject: Subject) -> Evidence:
     """The class row is row 0 by default; ``class_index`` says otherwise."""
-    return _require_class_row(case, subject, appended=0)
+    return _require_class_row(case, subject)
 
 
 @law("SIB-1", families=("contrasting prefix",), kills=("last prefix row for class row",), method="evit")
 def evit_class_row_is_row_zero(case: Case, subject: Subject) -> Evidence:
     """The class row is row 0 by default; ``class_index`` says otherwise."""
-    return _require_class_row(case, subject, appended=1)
+    return _require_class_row(case, subject)
 
 
-def _require_class_row(case: Case, subject: Subject, *, appended: int) -> Evidence:
+def _require_all(clause: str, case: Case, subject: Subject) -> Evidence:
+    """Everything that one output can be asked, told by T and, where that is offered, by R."""
+    evidence = _require(clause, case, subject)
+    remove = case.shape.discarded - (0 if subject.method == "topk" else 1)
+    if "remove" in subject.options() and remove >= 1:
+        evidence |= _require(clause, case, subject, remove=remove)
+    return evidence
+
+
+def _require_class_row(case: Case, subject: Subject) -> Evidence:
     """Rank by row 0, and by every other prefix row where the subject takes a class_index."""
-    profile = subject.profile(case.dtype)
-    scores, bounds = class_scores_and_bounds(case, profile)
-    evidence = require_order("SIB-1", case, subject.run(case), scores, bounds, appended=appended).evidence
-    if "class_index" in subject.options():
-        for row in range(case.shape.prefix):
-            scores, bounds = class_scores_and_bounds(case, profile, class_index=row)
-            outcome = subject.run(case, class_index=row)
-            evidence |= require_order("SIB-1", case, outcome, scores, bounds, appended=appended).evidence
+    evidence = _require("SIB-1", case, subject)
+    options = subject.options()
+    for row in range(case.shape.prefix) if "class_index" in options else ():
+        evidence |= _require("SIB-1", case, subject, class_index=row)
+        if "normalise" in options and _has_weight(case, class_index=row):
+            evidence |= _require("SIB-1", case, subject, class_index=row, normalise=True)
     return evidence
 
 
-def require_fused(
-    case: Case, outcome: Outcome, found: list[Reading], scores: Scores, profile: Profile, *, normalise: bool
+def _require(
+    clause: str, case: Case, subject: Subject, *, class_index: int = 0, normalise: bool = False, remove: int = 0
 ) -> Evidence:
-    """EVIT-1: the last row is the fused one, within the rounding of its products and sums."""
-    evidence = Evidence()
-    for sample, reading in enumerate(found):
-        discarded = list(reading.discarded)
-        rows, weights = case.patch_rows(sample)[discarded], scores[sample, discarded]
-        expected = oracle.fused_row(rows, weights, normalise=normalise)
-        bound = fused_bound(case, rows, weights, profile, normalise=normalise)
-        what = f"fused row of sample {sample}"
-        evidence |= require_close("EVIT-1", what, outcome.tokens[sample, -1], expected, bound)
-    return evidence
+    """One output, with these options, held in full; what is broken is broken under the sibling's own clause."""
+    said: dict[str, int | bool] = {"class_index": class_index, "normalise": normalise, "remove": remove}
+    outcome = subject.run(case, **{name: value for name, value in said.items() if value})
+    with under(clause):
+        return require_admissible(
+            case,
+            outcome,
+            method=subject.method,
+            profile=subject.profile(case.dtype),
+            class_index=class_index,
+            normalise=normalise,
+        )
 
 
-def fused_bound(
-    case: Case,
-    rows: Float64[np.ndarray, "discarded channels"],
-    weights: Float64[np.ndarray, " discarded"],
-    profile: Profile,
-    *,
-    normalise: bool,
-) -> Float64[np.ndarray, " channels"]:
-    """A score is a mean of H terms; then its product with x, the sum, and normalised a sum of scores and a quotient."""
-    stored = rounding.FORMATS[case.dtype]
-    unit, tiny = profile.arithmetic.unit, profile.arithmetic.tiny
-    score = (1 + (case.shape.heads - 1) * unit) * (1 + unit) ** 2
-    relative = score * (1 + unit) * (1 + (len(rows) - 1) * unit)
-    total = weights.sum() if normalise else 1.0
-    if normalise:
-        relative *= score * (1 + (len(rows) - 1) * unit) * (1 + unit) / (1 - 2 * (case.shape.heads + len(rows)) * unit)
-    products = np.abs(weights[:, np.newaxis] * rows).sum(axis=0) / total
-    lost = tiny * (np.abs(rows).sum(axis=0) + 2 * len(rows)) * (2 / total)
-    bound: Float64[np.ndarray, " channels"] = (
-        (relative * (1 + stored.unit) - 1 + rounding.ORACLE) * products + lost + stored.tiny
-    )
-    return bound
+def _has_weight(case: Case, *, class_index: int = 0) -> bool:
+    """Whether any T tokens left out have an average: weights that sum to zero have none."""
+    scores = oracle.class_score(case.attn, prefix=case.shape.prefix, class_index=class_index)
+    lightest = np.sort(scores, axis=1)[:, : case.shape.discarded].sum(axis=1)
+    return bool(lightest.all())

@@ -1,0 +1,476 @@
+"""What a check is asked for, and what it leaves behind: profiles, families, shares, known deviations, saved cases."""
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import load_file, save_file
+from torch import Tensor
+
+from pomt_ref.cli import main
+from pomt_ref.conformance import Report, SubjectError, check
+from pomt_ref.conformance import units as units_of_work
+from pomt_ref.conformance.document import as_dict, as_json, from_dict
+from pomt_ref.conformance.judging import Progress
+from pomt_ref.conformance.known import Deviation, apply_known, load_known
+from pomt_ref.conformance.merging import load_report, merge
+from pomt_ref.conformance.report import Kill
+from pomt_ref.conformance.saving import load_case
+from pomt_ref.conformance.units import Shard, joined, units
+from pomt_ref.testing import PROFILES, Case, build_case, laws_of
+from pomt_ref.testing.mutants import Step
+
+CLAUSES: Final = ["POMT-ATT-1", "POMT-RANK-1", "POMT-PRUNE-1", "POMT-PRUNE-2"]
+
+
+SCORED: Final = ["POMT-SCORE-1", "POMT-RANK-1", "POMT-PREC-1"]
+
+
+def honest(x: Tensor, attn: Tensor, v: Tensor, *, prefix: int, keep: int) -> Tensor:
+    """Right."""
+    tokens: Tensor = Step()(x, attn, v, prefix=prefix, keep=keep)
+    return tokens
+
+
+def loses_signs(x: Tensor, attn: Tensor, v: Tensor, *, prefix: int, keep: int) -> Tensor:
+    """Negative zeros become zeros."""
+    return honest(x, attn, v, prefix=prefix, keep=keep) + 0.0
+
+
+def prints(x: Tensor, attn: Tensor, v: Tensor, *, prefix: int, keep: int) -> Tensor:
+    """Right, and not silent."""
+    print("hello")  # noqa: T201 -- the point
+    return honest(x, attn, v, prefix=prefix, keep=keep)
+
+
+def stored_in(dtype: torch.dtype) -> Callable[..., Tensor]:
+    """Scores computed in float32 and stored in another dtype."""
+    step = Step(combine=lambda m, p: (m.to(dtype).to(m) + p.to(dtype).to(p)).to(dtype).to(m))
+
+    def prune(x: Tensor, attn: Tensor, v: Tensor, *, prefix: int, keep: int) -> Tensor:
+        tokens: Tensor = step(x, attn, v, prefix=prefix, keep=keep)
+        return tokens
+
+    return prune
+
+
+def native(x: Tensor, attn: Tensor, v: Tensor, *, prefix: int, keep: int) -> Tensor:
+    """All arithmetic in the dtype of the input."""
+    sums = attn[:, :, prefix:, prefix:].amax(1).sum(1)
+    shares = v.amax(1).sum(-1).softmax(-1)[:, prefix:]
+    order = prefix + (sums / sums.max() + shares).argsort(dim=1, descending=True)
+    rows = x.gather(1, order.unsqueeze(-1).expand(-1, -1, x.shape[2]))
+    return torch.cat([x[:, :prefix], rows[:, :keep], rows[:, keep:].mean(dim=1, keepdim=True)], dim=1)
+
+
+class TestProfiles:
+    """An implementation is held to the precision that it declares; only float32 and wider is normative."""
+
+    @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+    def test_half_storage_conforms_to_the_profile_that_says_so_and_to_no_other(self, dtype: str) -> None:
+        subject = stored_in(getattr(torch, dtype))
+        assert not check(subject, clauses="POMT-PREC-1").conforms
+        report = check(subject, profile=f"float32/{dtype}", max_examples=60, clauses=SCORED)  # type: ignore[arg-type]  # a word of the list
+        assert report.conforms
+        assert (report.profile, report.certified) == (f"float32/{dtype}", True)
+        assert max(row.attained for row in report.rows) > 0.1
+        assert sum(row.grades.get("admissible", 0) for row in report.rows) > 0, "near-ties came out the other way"
+
+    @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+    def test_native_half_is_reported_and_never_certified(self, dtype: Literal["float16", "bfloat16"]) -> None:
+        report = check(native, dtype=dtype, profile=dtype, max_examples=10, clauses=SCORED)
+        assert {row.verdict for row in report.rows} <= {"conforms", "not shown"}
+        assert (report.certified, report.conforms) == (False, False)
+
+    def test_profile_of_the_specification_is_the_default(self) -> None:
+        assert check(honest, max_examples=1, clauses="POMT-RANK-1").profile == "float32"
+        assert check(honest, max_examples=1, clauses="POMT-RANK-1", dtype="float64").profile == "float64"
+        assert list(PROFILES) == ["float64", "float32", "float32/float16", "float32/bfloat16", "float16", "bfloat16"]
+
+
+class TestFamilies:
+    """A report says which family failed, and a check may be of one family."""
+
+    def test_check_of_one_family_draws_from_it_alone(self) -> None:
+        report = check(honest, families="ties", max_examples=5)
+        assert report.rows
+        assert {family for row in report.rows for family in row.families} == {"ties"}
+
+    def test_family_that_is_none_is_told(self) -> None:
+        with pytest.raises(SubjectError, match=r"expected a family in ordinary, .* got odd"):
+            check(honest, families=["ties", "odd"])
+
+    def test_family_that_no_clause_draws_from_is_told(self) -> None:
+        with pytest.raises(SubjectError, match="expected a family that one of the clauses draws from, got ties"):
+            check(honest, families="ties", clauses="POMT-META-3")
+
+
+def without_times(report: Report) -> dict[str, Any]:
+    """The report, every duration left out."""
+    document = as_dict(report)
+    for part in (document, *document["clauses"]):
+        part.pop("seconds", None)
+        if part["first_kill"] is not None:
+            part["first_kill"]["seconds"] = 0
+    return document
+
+
+class TestShares:
+    """A long check may be split between machines and between cores: together they find what one run finds."""
+
+    def test_units_are_shared_without_rest(self) -> None:
+        laws = laws_of("pomt")
+        whole = units(laws, None, examples=450, shard=None)
+        assert [unit.examples for unit in whole[:3]] == [200, 200, 50]
+        shares = [units(laws, None, examples=450, shard=Shard(number, 4)) for number in (1, 2, 3, 4)]
+        assert sorted(map(id, laws)) == sorted({id(unit.law) for unit in whole})
+        assert sum(map(len, shares)) == len(whole)
+        told = {(unit.law.clause, unit.part) for share in shares for unit in share}
+        assert told == {(unit.law.clause, unit.part) for unit in whole}
+
+    def test_shards_together_are_the_whole(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        clauses = ["POMT-PRUNE-1", "POMT-PRUNE-2"]
+        options: dict[str, Any] = {"clauses": clauses, "max_examples": 41, "seed": 3}
+        monkeypatch.setattr(units_of_work, "PART", 20)
+        whole = check(loses_signs, **options)
+        parts = []
+        for number in (2, 3, 1):
+            path = tmp_path / f"{number}.json"
+            path.write_text(as_json(check(loses_signs, shard=f"{number}/3", **options)))
+            parts.append(load_report(path))
+        assert [part.shard for part in parts] == ["2/3", "3/3", "1/3"]
+        assert without_times(merge(parts)) == without_times(whole)
+        assert whole.rows[1].verdict == "wrong"
+
+    def test_jobs_find_what_one_process_finds(self) -> None:
+        options: dict[str, Any] = {"clauses": CLAUSES, "max_examples": 12}
+        ended: list[str] = []
+        progress = Progress(clause_ends=lambda row: ended.append(row.clause))
+        one = check("tests.test_checking:prints", **options)
+        two = check("tests.test_checking:prints", jobs=2, progress=progress, **options)
+        assert without_times(one) == without_times(two)
+        assert ended == CLAUSES
+        assert two.remarks == ("it prints: 'hello'",)
+
+    def test_jobs_need_a_name_to_import_by(self) -> None:
+        with pytest.raises(SubjectError, match="expected a name to import it by, or one job, got a callable without"):
+            check(stored_in(torch.float16), jobs=2, clauses="POMT-PRUNE-1")
+
+    @pytest.mark.parametrize("shard", ["0/2", "3/2", "1", "a/b", "1/2/3", ""])
+    def test_shard_that_is_none_is_told(self, shard: str) -> None:
+        with pytest.raises(SubjectError, match="expected a shard k/n with 1 <= k <= n, got"):
+            check(honest, shard=shard)
+
+    def test_jobs_that_are_none_are_told(self) -> None:
+        with pytest.raises(SubjectError, match="expected jobs of 1 or more, got 0"):
+            check(honest, jobs=0)
+
+    def test_merge_tells_what_does_not_belong_together(self) -> None:
+        one, two = (check(honest, clauses="POMT-PRUNE-1", max_examples=2, shard=f"{k}/2") for k in (1, 2))
+        for reports, says in [
+            ([one, replace(two, seed=9)], "expected reports of one check, got seed 0 and 9"),
+            ([one], "expected the shards 1/2, 2/2, got 1/2"),
+            ([one, one, two], "expected the shards 1/2, 2/2, got 1/2, 1/2, 2/2"),
+        ]:
+            with pytest.raises(SubjectError) as caught:
+                merge(reports)
+            assert str(caught.value) == f"check merge: {says}"
+
+    def test_parts_joined_tell_an_unknown_deviation_before_a_known_one(self) -> None:
+        row = check(loses_signs, clauses="POMT-PRUNE-2", max_examples=20).rows[0]
+        (row_of_both,) = joined([replace(row, verdict="known", part=0), replace(row, part=1)])
+        assert row_of_both.verdict == "wrong"
+        silent = replace(row, verdict="not shown", failure=None, first_kill=None, cases=0)
+        (shown,) = joined([silent, replace(silent, verdict="conforms", cases=3, part=1)])
+        assert (shown.verdict, shown.cases) == ("conforms", 3)
+
+    def test_first_kill_counts_what_came_before(self) -> None:
+        row = check(loses_signs, clauses="POMT-PRUNE-2", max_examples=20).rows[0]
+        right = replace(row, verdict="conforms", failure=None, first_kill=None, cases=10, seconds=1.0)
+        wrong = replace(row, first_kill=Kill(2, 0.5))
+        (both,) = joined([right, wrong])
+        assert both.first_kill == Kill(12, 1.5)
+        report = replace(check(honest, clauses="POMT-PRUNE-2", max_examples=1), rows=(right, wrong))
+        assert report.first_kill == Kill(12, 1.5)
+
+
+class TestReading:
+    """A report can be read again."""
+
+    def test_report_survives_json(self) -> None:
+        report = check(loses_signs, clauses=CLAUSES, max_examples=20)
+        assert report.failures[0].ranking is not None
+        again = from_dict(json.loads(as_json(report)))
+        assert as_json(again) == as_json(report)
+        assert str(again.failures[0].case) == str(report.failures[0].case)
+        assert np.array_equal(again.failures[0].case.x, report.failures[0].case.x)
+
+    def test_captured_case_comes_without_its_tensors(self) -> None:
+        report = check(loses_signs, clauses="POMT-PRUNE-2", max_examples=20)
+        document = as_dict(report)
+        document["clauses"][0]["failure"]["case"]["family"] = "captured: layer.safetensors"
+        again = from_dict(document)
+        assert again.failures[0].case.x.size == 0
+        assert str(again.failures[0].case).endswith("(family: captured: layer.safetensors)")
+
+    @pytest.mark.parametrize(
+        ("text", "says"),
+        [
+            ("", "Expecting value"),
+            ("[]", "something else"),
+            ('{"format": 1}', "something else"),
+            ('{"format": 2}', "a field that is wrong or missing: 'subject'"),
+        ],
+    )
+    def test_no_report_is_told(self, tmp_path: Path, text: str, says: str) -> None:
+        path = tmp_path / "report.json"
+        path.write_text(text)
+        with pytest.raises(SubjectError) as caught:
+            load_report(path)
+        expected = f"check {path}: expected a report that pomt-ref check --json has written, got {says}"
+        assert str(caught.value).startswith(expected)
+
+
+class TestKnown:
+    """Known deviations are listed with a reason; a line that nothing needs any more is told."""
+
+    def listed(self, tmp_path: Path, text: str) -> Path:
+        """A list."""
+        path = tmp_path / "known.txt"
+        path.write_text(text)
+        return path
+
+    def test_known_deviation_conforms_with_its_reason(self, tmp_path: Path) -> None:
+        known = self.listed(tmp_path, "# ours\n\nPOMT-PRUNE-2 [signed zeros]  the copy engine  # since 2024\n")
+        report = check(loses_signs, clauses=CLAUSES, max_examples=20, known=known)
+        assert report.conforms
+        assert [(row.clause, row.reason) for row in report.rows if row.verdict == "known"] == [
+            ("POMT-PRUNE-2", "the copy engine")
+        ]
+        assert report.stale == ()
+
+    def test_line_of_another_family_explains_nothing(self, tmp_path: Path) -> None:
+        known = self.listed(tmp_path, "POMT-PRUNE-2 [ordinary] it is so")
+        report = check(loses_signs, clauses=CLAUSES, max_examples=20, known=known)
+        assert not report.conforms
+        assert report.stale == ("POMT-PRUNE-2 [ordinary]: it is so",)
+
+    def test_stale_line_is_told_if_its_clause_was_checked(self, tmp_path: Path) -> None:
+        known = self.listed(tmp_path, "POMT-PRUNE-1 the length\nPOMT-META-4 batches")
+        report = check(honest, clauses=CLAUSES, max_examples=5, known=known)
+        assert (report.conforms, report.stale) == (True, ("POMT-PRUNE-1: the length",))
+        part = check(honest, clauses=CLAUSES, max_examples=5, known=known, shard="1/2")
+        assert part.stale == ()
+
+    @pytest.mark.parametrize(
+        "line", ["POMT-PRUNE-9 no such clause", "POMT-PRUNE-2", "prune 2", "TOPK-1 another method"]
+    )
+    def test_line_that_is_none_is_told(self, tmp_path: Path, line: str) -> None:
+        path = self.listed(tmp_path, f"\n{line}\n")
+        with pytest.raises(SubjectError) as caught:
+            load_known(path, [law.clause for law in laws_of("pomt")])
+        assert str(caught.value) == (
+            f"check --xfail: expected a clause of the method, a [family] if any, and a reason, got {path}:2: {line}"
+        )
+
+    def test_list_that_is_not_there_is_told(self, tmp_path: Path) -> None:
+        with pytest.raises(SubjectError, match="check --xfail: expected a text file of known deviations, got "):
+            load_known(tmp_path, [])
+
+    def test_row_that_holds_is_not_marked(self) -> None:
+        report = check(honest, clauses="POMT-PRUNE-1", max_examples=2)
+        marked = apply_known(report, [Deviation("POMT-PRUNE-1", "", "so")])
+        assert marked.rows == report.rows
+
+
+class TestSaving:
+    """Every failure is saved as a case that can be run again."""
+
+    def saved(self, folder: Path) -> Path:
+        """One failing case."""
+        report = check("tests.test_checking:loses_signs", clauses=CLAUSES, max_examples=20, save=folder)
+        (failure,) = report.failures
+        assert failure.replay == str(next(iter(folder.iterdir())))
+        return Path(failure.replay)
+
+    def test_saved_case_is_the_case(self, tmp_path: Path) -> None:
+        path = self.saved(tmp_path / "new" / "cases")
+        saved = load_case(path)
+        case: Case = build_case(
+            saved.case.family, seed=saved.case.seed, dtype=saved.case.dtype, **vars(saved.case.shape)
+        )
+        assert saved.case.x.tobytes() == case.x.tobytes()
+        assert (saved.clause, saved.subject, saved.method) == (
+            "POMT-PRUNE-2",
+            "tests.test_checking:loses_signs",
+            "pomt",
+        )
+        assert saved.message.startswith("POMT-PRUNE-2 wrong: ")
+        assert self.saved(tmp_path / "again").read_bytes() == path.read_bytes()
+
+    def test_replay_fails_as_the_check_did_and_holds_on_another(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(sys, "path", list(sys.path))
+        path = str(self.saved(tmp_path))
+        assert main(["replay", path]) == 1
+        told = capsys.readouterr().out.splitlines()
+        assert told[0].startswith("tests.test_checking:loses_signs · POMT-PRUNE-2 · batch=1 ")
+        assert told[1] == f"it fails: {load_case(Path(path)).message}"
+        assert main(["replay", path, "--subject", "tests.test_checking:honest", "--device", "cpu"]) == 0
+        assert capsys.readouterr().out.splitlines()[1] == "it holds"
+        assert main(["replay", path, "--subject", "tests.test_checking:nobody"]) == 2
+
+    def test_folder_that_cannot_be_written_is_told(self, tmp_path: Path) -> None:
+        (tmp_path / "file").write_text("")
+        with pytest.raises(SubjectError, match="check --save: expected a folder that can be written, got "):
+            check(loses_signs, clauses="POMT-PRUNE-2", max_examples=20, save=tmp_path / "file")
+
+    def test_no_case_is_told(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        damaged, foreign = tmp_path / "damaged.safetensors", tmp_path / "foreign.safetensors"
+        damaged.write_bytes(self.saved(tmp_path / "cases").read_bytes()[:100])
+        ones = np.ones((1, 1))
+        save_file({"x": ones, "attn": ones, "v": ones}, foreign)
+        for path in (tmp_path / "none", damaged, foreign):
+            assert main(["replay", str(path)]) == 2
+            expected = f"pomt-ref check {path}: expected a case that pomt-ref check has saved, got "
+            assert capsys.readouterr().err.startswith(expected)
+
+    @pytest.mark.parametrize(
+        ("change", "says"),
+        [
+            ({"dtype": "float8"}, "float8, pomt"),
+            ({"method": "tome"}, "float32, tome"),
+            ({"claims": "tf32"}, "tf32"),
+            ({"shape": {"batch": 1}}, ""),
+            ({"seed": None, "shape": None}, ""),
+        ],
+    )
+    def test_case_with_a_wrong_field_is_told(self, tmp_path: Path, change: dict[str, Any], says: str) -> None:
+        path = self.saved(tmp_path)
+        from safetensors import safe_open  # noqa: PLC0415 -- beside its use
+
+        with safe_open(path, framework="numpy") as file:
+            about = json.loads(file.metadata()["pomt_ref"])
+        save_file(load_file(path), path, metadata={"pomt_ref": json.dumps(about | change)})
+        with pytest.raises(SubjectError, match=f"got a field that is wrong or missing: .*{says}"):
+            load_case(path)
+
+    def test_case_with_a_wrong_tensor_is_told(self, tmp_path: Path) -> None:
+        path = self.saved(tmp_path)
+        from safetensors import safe_open  # noqa: PLC0415 -- beside its use
+
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata()
+        save_file(load_file(path) | {"x": np.ones((1, 1))}, path, metadata=metadata)
+        with pytest.raises(SubjectError, match=r"a field that is wrong or missing: x is float64 \(1, 1\)"):
+            load_case(path)
+
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """The command, in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+
+    def command(*arguments: str) -> tuple[int, str, str]:
+        status = main(list(arguments))
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    return command
+
+
+class TestCommand:
+    """The options of the command reach the check, and reports are written."""
+
+    SUBJECT: Final = "tests.test_checking:loses_signs"
+
+    def test_shards_are_merged(self, run: Run, tmp_path: Path) -> None:
+        options = ("--max-examples", "20", "--clause", "POMT-PRUNE-1", "--clause", "POMT-PRUNE-2", "--no-times")
+        for number in (1, 2):
+            shard = ("--shard", f"{number}/2", "--json", f"{number}.json")
+            assert run("check", self.SUBJECT, *shard, *options)[0] == number - 1
+        status, out, _ = run("merge", "1.json", "2.json", "--json", "both.json", "--no-times")
+        assert status == 1
+        whole = run("check", self.SUBJECT, "--json", "whole.json", *options)
+        assert out == whole[1]
+        assert (tmp_path / "both.json").read_bytes() == (tmp_path / "whole.json").read_bytes()
+        assert run("check", self.SUBJECT, "--shard", "1/2", *options)[1].startswith(
+            f"{self.SUBJECT} · pomt · float32 on cpu · shard 1/2\n"
+        )
+
+    def test_merge_marks_known_deviations(self, run: Run, tmp_path: Path) -> None:
+        (tmp_path / "known").write_text("POMT-PRUNE-2 the copy engine\nPOMT-PRUNE-1 long ago\n")
+        options = ("--max-examples", "20", "--clause", "POMT-PRUNE-1", "--clause", "POMT-PRUNE-2")
+        run("check", self.SUBJECT, "--json", "whole.json", "--no-save", *options)
+        assert not (tmp_path / "pomt-ref-cases").exists()
+        status, out, _ = run("merge", "whole.json", "--xfail", "known")
+        assert status == 0
+        assert "\nstale: listed as a known deviation, and holds now: POMT-PRUNE-1: long ago\n" in out
+        assert "\nPOMT-PRUNE-2 known: the copy engine\n" in out
+        assert "conforms to 1 clause; known deviations: POMT-PRUNE-2 (" in out
+
+    def test_failure_tells_how_to_replay_it(self, run: Run) -> None:
+        _, out, _ = run("check", self.SUBJECT, "--quick", "--clause", "POMT-PRUNE-2", "--save", "cases")
+        (line,) = (line for line in out.splitlines() if line.startswith("  replay: "))
+        status, again, _ = run(*line.removeprefix("  replay: pomt-ref ").split())
+        assert (status, "it fails: POMT-PRUNE-2 wrong" in again) == (1, True)
+        assert "first failure at case " in out.splitlines()[-1]
+
+    def test_report_is_written_as_page_and_junit(self, run: Run, tmp_path: Path) -> None:
+        written = ("--html", "report.html", "--junit", "report.xml", "--json", "report.json")
+        status, _, err = run("check", self.SUBJECT, "--max-examples", "3", "--clause", "POMT-PRUNE-1", *written)
+        assert status == 0
+        assert sorted(err.splitlines()[-3:]) == sorted(f"report: report.{kind}" for kind in ("html", "xml", "json"))
+        assert all((tmp_path / f"report.{kind}").stat().st_size > 0 for kind in ("html", "xml", "json"))
+
+    def test_profile_and_what_was_printed_are_told(self, run: Run) -> None:
+        options = ("--profile", "float16", "--dtype", "float16", "--clause", "POMT-PRUNE-1", "--max-examples", "3")
+        status, out, _ = run("check", "tests.test_checking:prints", *options)
+        assert status == 1
+        assert out.startswith("tests.test_checking:prints · pomt · float16 on cpu · profile float16\n")
+        assert "\nnoticed: it prints: 'hello'\n" in out
+        assert "nothing is wrong within the profile float16, which is reported and never certified" in out
+
+    def test_sizes_are_fixed(self, run: Run) -> None:
+        options = ("--fix", "tokens=9", "--fix", "prefix=1", "--clause", "POMT-PRUNE-1", "--max-examples", "3")
+        assert run("check", "tests.test_checking:honest", *options)[0] == 0
+
+    @pytest.mark.parametrize(
+        ("arguments", "says"),
+        [
+            (("--fix", "tokens"), "argument --fix: expected axis=size, got 'tokens'"),
+            (("--fix", "tokens=x"), "argument --fix: expected axis=size, got 'tokens=x'"),
+            (("--timeout", "0"), "argument --timeout: expected seconds above zero, got '0'"),
+            (("--timeout", "soon"), "argument --timeout: expected seconds above zero, got 'soon'"),
+            (("--timeout", "nan"), "argument --timeout: expected seconds above zero, got 'nan'"),
+        ],
+    )
+    def test_argument_that_is_none_is_told(
+        self, run: Run, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], says: str
+    ) -> None:
+        with pytest.raises(SystemExit) as left:
+            run("check", "a:b", *arguments)
+        assert left.value.code == 2
+        assert capsys.readouterr().err.endswith(f"{says}\n")
+
+    def test_report_that_cannot_be_written_in_the_end_is_told(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(os, "access", lambda *_: True)
+        monkeypatch.setattr(Path, "replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
+        options = ("--max-examples", "1", "--clause", "POMT-PRUNE-1", "--json", "report.json")
+        status, _, err = run("check", "tests.test_checking:honest", *options)
+        assert (status, err.splitlines()[-1]) == (
+            2,
+            "pomt-ref check --json: expected a file that can be written, got disk full",
+        )
