@@ -11,8 +11,8 @@ from pomt_ref.conformance.vectors.judging import judge
 from pomt_ref.testing import LawViolation, Outcome, normative
 from pomt_ref.testing.mutants import FAULTS, HONEST
 
-UNSEEN = {"mean detached", "input changed in place", "small number added to the divisor"}
-"""Two show in no output, and one needs fainter attention than the vectors have."""
+SEEN = 0.9
+"""The share of all faults that outputs alone must show; docs/vectors.md says so."""
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +43,9 @@ def failures(function: Callable[..., Any], method: str, whole: VectorSet) -> Ite
 
 def test_faults_are_found_by_the_vectors_alone(whole: VectorSet) -> None:
     """An implementation that can only write files is held as well as one that can be called, or nearly."""
-    missed = {fault.name for fault in FAULTS if not any(failures(fault.function, fault.method, whole))}
-    assert missed == UNSEEN & {fault.name for fault in FAULTS}
+    missed = [fault.name for fault in FAULTS if not any(failures(fault.function, fault.method, whole))]
+    print(f"{len(FAULTS) - len(missed)} of {len(FAULTS)} faults found; not: {', '.join(missed)}")
+    assert len(missed) <= (1 - SEEN) * len(FAULTS), missed
 
 
 def test_honest_variants_are_accepted(whole: VectorSet) -> None:
