@@ -123,12 +123,12 @@ def all_options() -> set[str]:
 
 
 def keys_of(value: Any) -> set[str]:  # noqa: ANN401 - any JSON
-    """Every name of a JSON value but those of families, which are data."""
+    """Every name of a JSON value but those of families and grades, which are data."""
     if isinstance(value, list):
         return set().union(*map(keys_of, value))
     if not isinstance(value, dict):
         return set()
-    inner = (keys_of(part) for name, part in value.items() if name != "families")
+    inner = (keys_of(part) for name, part in value.items() if name not in {"families", "grades"})
     return set(value).union(*inner)
 
 
