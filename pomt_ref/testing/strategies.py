@@ -62,7 +62,7 @@ def cases(
     if captured is not None:
         return captured.build(batch=shape.batch, keep=shape.keep, seed=seed, dtype=dtype)
     family = FAMILIES[name]
-    shape = family.widen(shape)
+    shape = family.fit(shape)
     if fixed:
         shape = replace(shape, **fixed)
         if shape.patches < 1 or ("keep" in fixed and shape.discarded < 1):

@@ -28,7 +28,7 @@ def output_has_prefix_kept_and_mean(case: Case, subject: Subject) -> Evidence:
 
 @law(
     "POMT-PRUNE-2",
-    families=("signed zeros", "ordinary", "contrasting tokens"),
+    families=("signed zeros", "ordinary", "contrasting tokens", "subnormal tokens"),
     kills=("copies through arithmetic", "copies through half precision", "prefix scaled", "input changed in place"),
 )
 def copies_are_bit_exact(case: Case, subject: Subject) -> Evidence:
@@ -45,7 +45,7 @@ def copies_are_bit_exact(case: Case, subject: Subject) -> Evidence:
 
 @law(
     "POMT-PRUNE-3",
-    families=("ordinary", "offset tokens", "contrasting tokens"),
+    families=("ordinary", "offset tokens", "many offset tokens", "contrasting tokens", "subnormal tokens"),
     kills=(
         "mean of all patches",
         "mean of the kept",
@@ -68,7 +68,7 @@ def last_row_is_the_mean_of_the_discarded(case: Case, subject: Subject) -> Evide
 
 @law(
     "POMT-PRUNE-4",
-    families=("ordinary", "ties", "contrasting tokens"),
+    families=("ordinary", "ties", "contrasting tokens", "equal tokens"),
     kills=("best token twice", "prefix offset forgotten", "index in 8 bits"),
     sizes="mixed",
 )
