@@ -48,6 +48,7 @@ class Family:
     heads: Range = Range(1)
     prefix: Range = Range(0)
     patches: Range = Range(1)
+    features: Range = Range(1)
     discarded: Range = Range(1)
 
     def build(self, shape: Shape, *, seed: int, dtype: Dtype) -> Case:
@@ -63,6 +64,7 @@ class Family:
             shape,
             batch=self.batch.nearest(shape.batch),
             heads=self.heads.nearest(shape.heads),
+            features=self.features.nearest(shape.features),
             prefix=prefix,
             tokens=prefix + patches,
             keep=patches - self.discarded.nearest(patches - keep),
@@ -92,10 +94,12 @@ def family(
     heads: int = 1,
     prefix: int = 0,
     patches: int = 1,
+    features: int = 1,
     discarded: int = 1,
     most_batch: int | None = None,
     most_heads: int | None = None,
     most_patches: int | None = None,
+    most_features: int | None = None,
 ) -> Callable[[Draw], Draw]:
     """Enter a drawing function under its name, with the least and the largest sizes in which it shows.
 
@@ -112,6 +116,7 @@ def family(
             Range(heads, most_heads),
             Range(prefix),
             Range(patches, most_patches),
+            Range(features, most_features),
             Range(discarded),
         )
         return draw

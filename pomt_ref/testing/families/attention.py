@@ -13,6 +13,7 @@ from pomt_ref.testing.family import (
     gaussian_tokens,
     logits,
     softmax,
+    values,
     weights,
 )
 
@@ -59,17 +60,20 @@ def keys_alone(random: np.random.Generator, shape: Shape) -> Tensors:
 def contrasting_samples(random: np.random.Generator, shape: Shape) -> Tensors:
     """One sample of concentrated attention beside flat ones, at any place of the batch: M is its sum, for all."""
     keys = weights(random, shape, least=0.3, largest=0.3)
-    # Attention that nobody pays is a score of zero, be it one token's or, where a prefix takes it, a whole sample's.
-    keys *= random.random(size=keys.shape) > 0.1 * random.random()
-    if shape.prefix and not random.integers(4):
-        keys[random.integers(shape.batch)] = 0.0
-    elif not shape.prefix:
-        keys[:, 0] = np.maximum(keys[:, 0], 0.1)
+    keys[:, 1:] *= random.integers(10, size=keys[:, 1:].shape) > 0  # a token that nobody attends to scores zero
     # Of up to three samples any may be the strongest; of more it is the last, which a short maximum leaves out.
     strongest = random.integers(shape.batch) if shape.batch <= 3 else shape.batch - 1  # noqa: PLR2004
     keys[strongest] = random.uniform(0.02, 0.1, size=shape.patches)
     keys[strongest, _any_or_an_end(random, shape.patches)] = 1.0
     return gaussian_tokens(random, shape), by_key(shape, keys), chosen_values(random, shape)
+
+
+@family("sample without attention", batch=2, prefix=1)
+def sample_without_attention(random: np.random.Generator, shape: Shape) -> Tensors:
+    """One sample attends to its prefix alone: m is zero there and defined, and its values rank its tokens."""
+    keys = weights(random, shape, least=0.0)
+    keys[random.integers(shape.batch)] = 0.0
+    return gaussian_tokens(random, shape), by_key(shape, keys), values(random, shape)
 
 
 @family("attention to the prefix", prefix=1, patches=4)
@@ -84,6 +88,13 @@ def faint_attention(random: np.random.Generator, shape: Shape) -> Tensors:
     """Nearly all attention goes to the prefix; what is left, 2⁻¹² to 2⁻²⁰, counts as much as any: M divides it out."""
     keys, v = contested(random, shape)
     return gaussian_tokens(random, shape), by_key(shape, random.choice([2.0**-12, 2.0**-16, 2.0**-20]) * keys), v
+
+
+@family("vanishing attention", prefix=1, patches=4)
+def vanishing_attention(random: np.random.Generator, shape: Shape) -> Tensors:
+    """As faint attention, of a mass down to 2⁻⁸⁶: no small number may be added to M, nor M be held above one."""
+    keys, v = contested(random, shape)
+    return gaussian_tokens(random, shape), by_key(shape, random.choice([2.0**-30, 2.0**-43, 2.0**-86]) * keys), v
 
 
 @family("close sums")

@@ -4,7 +4,7 @@ import numpy as np
 
 from pomt_ref.testing.cases import Shape
 from pomt_ref.testing.families.layers import ordinary
-from pomt_ref.testing.family import Tensors, family
+from pomt_ref.testing.family import Tensors, by_key, even_values, family, gaussian_tokens, weights
 
 
 @family("signed zeros")
@@ -22,6 +22,24 @@ def subnormal_tokens(random: np.random.Generator, shape: Shape) -> Tensors:
     x, attn, v = ordinary(random, shape)
     tiny = np.where(random.random(x.shape) < 0.5, 2.0**-22, 2.0**-130)  # noqa: PLR2004 -- one half of each
     return x * np.where(random.random(x.shape) < 0.75, tiny, 1.0), attn, v  # noqa: PLR2004 -- and some normal ones
+
+
+@family("large tokens")
+def large_tokens(random: np.random.Generator, shape: Shape) -> Tensors:
+    """x from 10⁴ to 6·10⁴, of either sign: close to the largest float16."""
+    x, attn, v = ordinary(random, shape)
+    return np.copysign(random.uniform(1e4, 6e4, size=x.shape), x), attn, v
+
+
+@family("large kept tokens")
+def large_kept_tokens(random: np.random.Generator, shape: Shape) -> Tensors:
+    """Kept rows around 10⁴, discarded ones around 10⁻³: a mean got by taking the kept from all has lost its digits."""
+    keys = weights(random, shape, least=0.0)
+    order = (-keys).argsort(axis=1) + shape.prefix
+    x = 1e-3 * gaussian_tokens(random, shape)
+    kept = order[:, : shape.keep, np.newaxis]
+    np.put_along_axis(x, kept, 1e7 * np.take_along_axis(x, kept, axis=1), axis=1)
+    return x, by_key(shape, keys), even_values(random, shape)
 
 
 @family("offset tokens")

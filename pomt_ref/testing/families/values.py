@@ -62,6 +62,15 @@ def near_ties(random: np.random.Generator, shape: Shape) -> Tensors:
     return x, attn, v
 
 
+@family("small scores", prefix=1)
+def small_scores(random: np.random.Generator, shape: Shape) -> Tensors:
+    """All scores but one are far below one and close to each other: with digits after the point, they are all equal."""
+    x, _, v = values_far_below_the_prefix(random, shape)
+    keys = weights(random, shape, least=0.0, largest=random.choice([2.0**-10, 2.0**-16]))
+    keys[:, random.integers(shape.patches)] = 1.0
+    return x, by_key(shape, keys), v
+
+
 @family("wide values", batch=2)
 def wide_values(random: np.random.Generator, shape: Shape) -> Tensors:
     """Value sums up to ±150, far apart in two samples: exponentials leave float32, but for the sample's own maximum."""

@@ -50,7 +50,13 @@ def attention_sums_decide(case: Case, subject: Subject) -> Evidence:
 
 @law(
     "POMT-ATT-2",
-    families=("contrasting samples", "attention to the prefix", "faint attention"),
+    families=(
+        "contrasting samples",
+        "attention to the prefix",
+        "faint attention",
+        "vanishing attention",
+        "sample without attention",
+    ),
     kills=(
         "maximum of each sample",
         "maximum of three samples",
@@ -95,6 +101,7 @@ def sums_are_relative_to_the_largest_of_the_batch(case: Case, subject: Subject) 
         "softmax over patches",
         "exponential bare",
     ),
+    sizes="mixed",
     any_input=False,
 )
 def value_sums_decide(case: Case, subject: Subject) -> Evidence:
@@ -125,6 +132,8 @@ def value_sums_decide(case: Case, subject: Subject) -> Evidence:
         "prefix-heavy values",
         "ties",
         "distinct scores",
+        "compensated near ties",
+        "sample without attention",
         "vision transformer",
     ),
     kills=("attention alone", "magnitude alone", "product of scores", "magnitude doubled", "score clipped at one"),
@@ -148,7 +157,7 @@ def scores_are_the_sum_of_both_parts(case: Case, subject: Subject) -> Evidence:
     "POMT-RANK-1",
     families=("keys alone", "many tied keys", "identical tokens", "equal tokens"),
     kills=("ascending", "input order", "first half sorted only", "kept in input order"),
-    sizes="mixed",
+    sizes="long",
 )
 def kept_rows_stand_in_descending_score(case: Case, subject: Subject) -> Evidence:
     """Tokens in descending score; any order of equal scores conforms."""
@@ -158,7 +167,7 @@ def kept_rows_stand_in_descending_score(case: Case, subject: Subject) -> Evidenc
 
 @law(
     "POMT-PREC-1",
-    families=("near ties", "close sums", "large value sums"),
+    families=("near ties", "close sums", "compensated near ties", "small scores", "large value sums"),
     kills=("output in float32", "scores in half precision", "scores in bfloat16", "scores in float32"),
     sizes="mixed",
 )

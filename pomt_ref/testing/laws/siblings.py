@@ -19,7 +19,7 @@ from pomt_ref.testing.laws.reading import (
 from pomt_ref.testing.rounding import Profile
 from pomt_ref.testing.subject import Outcome, Subject
 
-_FAMILIES = ("ordinary", "contrasting prefix", "disagreeing heads", "contrasting tokens")
+_FAMILIES = ("ordinary", "contrasting prefix", "disagreeing heads", "contrasting tokens", "signed zeros", "ties")
 _KILLS = ("maximum over heads of the class row", "last prefix row for class row", "ascending", "input order")
 
 
