@@ -1,6 +1,7 @@
 """Fixed cases: sizes that drawing reaches too seldom, for faults that wait until a block or a batch is full."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import lru_cache
 from typing import Final
 
@@ -10,10 +11,12 @@ from pomt_ref.testing.laws.law import Law
 from pomt_ref.testing.rounding import Dtype
 
 BRIEF: Final = (
-    Shape(batch=5, heads=16, tokens=24, features=80, channels=200, prefix=2, keep=12),
-    Shape(batch=1, heads=2, tokens=346, features=2, channels=3, prefix=1, keep=40),
+    Shape(batch=9, heads=3, tokens=24, features=96, channels=272, prefix=4, keep=12),
+    Shape(batch=2, heads=3, tokens=10, features=3, channels=2, prefix=0, keep=6),
+    Shape(batch=1, heads=3, tokens=346, features=2, channels=3, prefix=1, keep=40),
 )
-"""What a quick check holds: much of everything at once, for every law; and a long sequence, for laws of mixed sizes."""
+"""What a quick check holds: much of everything at once, and no prefix, for every law; for those of mixed sizes a long
+sequence last."""
 
 BROAD: Final = Shape(batch=5, heads=3, tokens=43, features=80, channels=200, prefix=2, keep=30)
 """Many samples, features and channels, for every family of every law."""
@@ -59,9 +62,11 @@ def fixed_cases(law: Law, *, dtype: Dtype, seed: int, long: bool = True) -> Iter
         chosen = [(first, shape) for shape in MODELS] + [(name, BROAD) for name in law.families]
         lengths = LONG if law.sizes == "long" else LONG[:1]
     else:
-        chosen = [(first, BRIEF[0])]
-        lengths = BRIEF[1:]
+        chosen = [(first, shape) for shape in BRIEF[:2]]
+        lengths = BRIEF[2:]
     if law.sizes != "small":
         chosen += [(first, shape) for shape in lengths]
+    class_rows = 0 if law.method == "pomt" else 1
     for name, shape in chosen:
-        yield _built(name, shape, seed=seed, dtype=dtype)
+        prefix = max(shape.prefix, class_rows)
+        yield _built(name, replace(shape, prefix=prefix, tokens=prefix + shape.patches), seed=seed, dtype=dtype)

@@ -99,11 +99,13 @@ def vanishing_attention(random: np.random.Generator, shape: Shape) -> Tensors:
 
 @family("close sums")
 def close_sums(random: np.random.Generator, shape: Shape) -> Tensors:
-    """Sums that differ by a last bit of bfloat16 in a few of their terms: scores in half precision are all equal."""
+    """Sums that differ by a last bit of half precision in some of their terms: scores stored in it are all equal."""
     patches, prefix = shape.patches, shape.prefix
     fewer = random.permutation(patches)
     keys = np.full((shape.tokens, shape.tokens), 0.5 / patches)
-    keys[prefix:, prefix:] *= np.where(np.arange(patches)[:, np.newaxis] < fewer, 1 - 2.0**-7, 1.0)
+    keys[prefix:, prefix:] *= np.where(
+        np.arange(patches)[:, np.newaxis] < fewer, 1 - random.choice([2.0**-7, 2.0**-10]), 1.0
+    )
     if prefix:
         keys[:, :prefix] = (1 - keys[:, prefix:].sum(axis=1, keepdims=True)) / prefix
     keys /= keys.sum(axis=1, keepdims=True)

@@ -71,11 +71,11 @@ def small_scores(random: np.random.Generator, shape: Shape) -> Tensors:
     return x, by_key(shape, keys), v
 
 
-@family("wide values", batch=2)
+@family("wide values", batch=2, patches=4)
 def wide_values(random: np.random.Generator, shape: Shape) -> Tensors:
     """Value sums up to ±150, far apart in two samples: exponentials leave float32, but for the sample's own maximum."""
     x, attn, v = values_alone(random, shape)
-    offsets = random.permutation(np.linspace(-1.0, 1.0, shape.batch)) * random.uniform(40.0, 150.0)
+    offsets = random.permutation(np.linspace(-1.0, 1.0, shape.batch)) * random.uniform(90.0, 150.0)
     return x, attn, v + offsets.reshape(-1, 1, 1, 1) / shape.features
 
 
