@@ -205,7 +205,7 @@ class TestAccepted:
             "evit": frozenset({"class_index", "normalise"}),
         }
         family = FAMILIES[law.families[0]]
-        shape = family.widen(made().shape)
+        shape = family.fit(made().shape)
         subject = Answering(method, offered=offered[method], gradient=true_gradients)
         law.check(family.build(shape, seed=3, dtype="float64"), subject)
         assert subject.asked

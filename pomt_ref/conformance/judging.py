@@ -30,7 +30,7 @@ from pomt_ref.testing import (
     fixed_cases,
 )
 
-FIXED_FROM: Final = 100
+FIXED_FROM: Final = 40
 """Checks of at least this many cases a clause also hold the fixed ones of :mod:`pomt_ref.testing.fixed`."""
 
 STRIDE: Final = 1_000_003
@@ -68,7 +68,7 @@ def run_law(
         examples: how many cases are drawn.
         seed: the same seed draws the same cases.
         part: which part of a long check this is; each draws cases of its own.
-        long: hold the fixed cases of more than 300 tokens too.
+        long: hold all fixed cases; without it the brief ones alone.
         captured: tensors to draw from in place of the families.
         progress: told of every case.
         shrink: without it the first failing case is told, which takes a fraction of the time.

@@ -11,6 +11,7 @@ import hypothesis
 import numpy as np
 import torch
 
+from pomt_ref import __version__
 from pomt_ref.conformance.arrays import Framework, require_framework
 from pomt_ref.conformance.call import TIME_LIMIT, TimeLimitError, Watch
 from pomt_ref.conformance.errors import NoTensorError, SubjectError, SubjectFailedError
@@ -237,6 +238,7 @@ def _of_families(subject: str, laws: list[Law], families: Iterable[str] | str | 
 def _versions() -> dict[str, str]:
     """What the verdict was reached with."""
     return {
+        "pomt_ref": __version__,
         "python": platform.python_version(),
         "torch": torch.__version__,
         "numpy": np.__version__,

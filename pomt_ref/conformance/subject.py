@@ -58,7 +58,7 @@ class CallableSubject:
     framework: Framework = "torch"
     """Whose arrays it is called with."""
     fixed: Mapping[str, int] = field(default_factory=dict)
-    """Axes of the only shape that it is made for, by their names in :class:`pomt_ref.testing.Shape`."""
+    """Axes of the only shape that it is made for, by their names in :class:`pomt_ref.testing.cases.Shape`."""
     watch: Watch = field(default_factory=Watch, compare=False)
 
     def profile(self, dtype: Dtype) -> Profile:

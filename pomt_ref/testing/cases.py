@@ -10,6 +10,7 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Float64
 
+from pomt_ref import oracle
 from pomt_ref.testing.rounding import Dtype, representable
 
 
@@ -66,6 +67,16 @@ class Case:
         """Whether the batch has patch-to-patch attention (M > 0): otherwise no order is defined."""
         prefix = self.shape.prefix
         return bool((self.attn[:, :, prefix:, prefix:] > 0).any())
+
+    @cached_property
+    def sums(self) -> Float64[np.ndarray, "batch patches"]:
+        """POMT-ATT-1 by the oracle, computed once."""
+        return oracle.attention_sums(self.attn, prefix=self.shape.prefix)
+
+    @cached_property
+    def scores(self) -> Float64[np.ndarray, "batch patches"]:
+        """POMT-SCORE-1 by the oracle, computed once."""
+        return oracle.score(self.attn, self.v, prefix=self.shape.prefix)
 
     def patch_rows(self, sample: int) -> Float64[np.ndarray, "patches channels"]:
         """The rows of x that may be pruned."""

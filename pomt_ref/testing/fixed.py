@@ -1,6 +1,8 @@
 """Fixed cases: sizes that drawing reaches too seldom, for faults that wait until a block or a batch is full."""
 
 from collections.abc import Iterator
+from dataclasses import replace
+from functools import lru_cache
 from typing import Final
 
 from pomt_ref.testing.cases import Case, Shape
@@ -8,29 +10,63 @@ from pomt_ref.testing.families import FAMILIES
 from pomt_ref.testing.laws.law import Law
 from pomt_ref.testing.rounding import Dtype
 
-BROAD: Final = (
-    Shape(batch=5, heads=3, tokens=43, features=80, channels=200, prefix=2, keep=30),
-    Shape(batch=1, heads=16, tokens=101, features=5, channels=3, prefix=1, keep=10),
+BRIEF: Final = (
+    Shape(batch=9, heads=3, tokens=24, features=96, channels=272, prefix=4, keep=12),
+    Shape(batch=2, heads=3, tokens=10, features=3, channels=2, prefix=0, keep=6),
+    Shape(batch=1, heads=3, tokens=346, features=2, channels=3, prefix=1, keep=40),
 )
-"""Many samples, features and channels; many heads, and a mean of many rows. For every family of every law."""
+"""What a quick check holds: much of everything at once, and no prefix, for every law; for those of mixed sizes a long
+sequence last."""
+
+BROAD: Final = Shape(batch=5, heads=3, tokens=43, features=80, channels=200, prefix=2, keep=30)
+"""Many samples, features and channels, for every family of every law."""
+
+MODELS: Final = (
+    Shape(batch=2, heads=6, tokens=197, features=64, channels=384, prefix=1, keep=139),
+    Shape(batch=2, heads=3, tokens=128, features=4, channels=48, prefix=0, keep=96),
+    Shape(batch=9, heads=2, tokens=32, features=3, channels=16, prefix=1, keep=8),
+    Shape(batch=1, heads=20, tokens=260, features=96, channels=768, prefix=4, keep=24),
+)
+"""Layers of ordinary models, whole blocks of queries and of keys, many samples, more heads and channels than most
+kernels are tried with; for the first family of every law."""
 
 LONG: Final = (
     Shape(batch=1, heads=1, tokens=514, features=2, channels=3, prefix=1, keep=384),
-    Shape(batch=1, heads=1, tokens=1026, features=2, channels=3, prefix=1, keep=256),
+    Shape(batch=1, heads=1, tokens=2109, features=1, channels=2, prefix=9, keep=1030),
 )
-"""Sequences past the block sizes that kernels are written for, for laws of mixed sizes; the oracle takes half a second
-for the second."""
+"""Sequences past the block sizes that kernels are written for, for the first family of laws of mixed sizes; the second
+for the long ones alone."""
+
+
+@lru_cache(maxsize=8)
+def _built(family: str, shape: Shape, *, seed: int, dtype: Dtype) -> Case:
+    """Several laws begin with the same family: its large cases are made once, and what the oracle says of them too."""
+    return FAMILIES[family].build(FAMILIES[family].fit(shape), seed=seed, dtype=dtype)
 
 
 def fixed_cases(law: Law, *, dtype: Dtype, seed: int, long: bool = True) -> Iterator[Case]:
-    """The broad cases of a law, the same for every check with this seed, and its long ones last.
+    """The fixed cases of a law, the same for every check with this seed: broad ones, and its long ones last.
+
+    Arguments:
+        law: whose families they are of; the first of them shows most.
+        dtype: of the cases.
+        seed: of the tensors.
+        long: all of them; without it the brief ones alone.
 
     >>> from pomt_ref.testing.laws import laws_of
     >>> [case.shape.tokens for case in fixed_cases(laws_of("pomt")[4], dtype="float32", seed=0)][-2:]
-    [514, 1026]
+    [514, 2109]
     """
-    for name in law.families:
-        for shape in BROAD:
-            yield FAMILIES[name].build(FAMILIES[name].widen(shape), seed=seed, dtype=dtype)
-    for shape in LONG if long and law.sizes == "mixed" else ():
-        yield FAMILIES["ordinary"].build(shape, seed=seed, dtype=dtype)
+    first = law.families[0]
+    if long:
+        chosen = [(first, shape) for shape in MODELS] + [(name, BROAD) for name in law.families]
+        lengths = LONG if law.sizes == "long" else LONG[:1]
+    else:
+        chosen = [(first, shape) for shape in BRIEF[:2]]
+        lengths = BRIEF[2:]
+    if law.sizes != "small":
+        chosen += [(first, shape) for shape in lengths]
+    class_rows = 0 if law.method == "pomt" else 1
+    for name, shape in chosen:
+        prefix = max(shape.prefix, class_rows)
+        yield _built(name, replace(shape, prefix=prefix, tokens=prefix + shape.patches), seed=seed, dtype=dtype)

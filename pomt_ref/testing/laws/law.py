@@ -11,8 +11,9 @@ from pomt_ref.testing.subject import Method, Subject
 CheckCase = Callable[[Case, Subject], Evidence]
 """Raise a LawViolation if the subject breaks the clause on this case; else say how close to the limit it came."""
 
-Sizes = Literal["small", "mixed"]
-"""Small: up to 24 patch tokens. Mixed: some cases with 64 to 300 as well, past algorithm switches and index widths."""
+Sizes = Literal["small", "mixed", "long"]
+"""Small: up to 32 patch tokens. Mixed: some cases with 33 to 300 as well, past algorithm switches and index widths, and
+one of 500. Long: one of 2100 too."""
 
 
 @dataclass(frozen=True)

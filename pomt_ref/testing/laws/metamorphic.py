@@ -26,7 +26,7 @@ from pomt_ref.testing.violation import InapplicableError, LawViolation, NotOffer
 
 @law(
     "POMT-META-1",
-    families=("ordinary", "balanced"),
+    families=("ordinary", "balanced", "distinct scores"),
     kills=("input order", "first tokens win", "position added"),
 )
 def permuting_patch_tokens_permutes_scores(case: Case, subject: Subject) -> Evidence:
@@ -42,7 +42,7 @@ def permuting_patch_tokens_permutes_scores(case: Case, subject: Subject) -> Evid
 
 @law(
     "POMT-META-2",
-    families=("disagreeing heads", "ordinary"),
+    families=("disagreeing heads", "ordinary", "distinct scores"),
     kills=("first head alone", "last head forgotten", "heads weighted"),
 )
 def permuting_heads_changes_nothing(case: Case, subject: Subject) -> Evidence:
@@ -91,7 +91,7 @@ def batch_mates_count_in_a_batch_and_not_in_a_sample(case: Case, subject: Subjec
 
 @law(
     "POMT-META-5",
-    families=("disagreeing heads", "ordinary", "values alone"),
+    families=("disagreeing heads", "ordinary", "values alone", "distinct scores"),
     kills=("mean over heads", "sum over heads", "mean over heads of v"),
 )
 def duplicating_a_head_changes_nothing(case: Case, subject: Subject) -> Evidence:

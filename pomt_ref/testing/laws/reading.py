@@ -41,15 +41,16 @@ def scores_and_bounds(
     if not case.defined:
         raise InapplicableError
     prefix = case.shape.prefix
-    sums = oracle.attention_sums(case.attn, prefix=prefix)
+    sums = case.sums
     parts = [slice(None)] if normalisation == "batch" else [slice(b, b + 1) for b in range(case.shape.batch)]
     bounds = np.concatenate(
         [rounding.score_bound(sums[part], case.v[part].max(axis=1), prefix=prefix, profile=profile) for part in parts]
     )
     if np.isinf(bounds).all():
         raise InapplicableError
-    scores = oracle.score(case.attn, case.v, prefix=prefix, normalisation=normalisation)
-    return scores, bounds
+    if normalisation == "batch":
+        return case.scores, bounds
+    return oracle.score(case.attn, case.v, prefix=prefix, normalisation=normalisation), bounds
 
 
 def class_scores_and_bounds(case: Case, profile: Profile, *, class_index: int = 0) -> tuple[Scores, Scores]:

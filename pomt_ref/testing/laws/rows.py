@@ -16,7 +16,7 @@ from pomt_ref.testing.violation import InapplicableError
     "POMT-PRUNE-1",
     families=("ordinary", "identical tokens", "contrasting tokens"),
     kills=("no mean row", "length of one prefix token", "prefix pruned", "one token too few"),
-    sizes="mixed",
+    sizes="long",
 )
 def output_has_prefix_kept_and_mean(case: Case, subject: Subject) -> Evidence:
     """The output is the P prefix rows, the T best patch rows in rank order, one mean row: length P + T + 1."""
@@ -26,8 +26,9 @@ def output_has_prefix_kept_and_mean(case: Case, subject: Subject) -> Evidence:
 
 @law(
     "POMT-PRUNE-2",
-    families=("signed zeros", "ordinary", "contrasting tokens"),
+    families=("signed zeros", "ordinary", "contrasting tokens", "subnormal tokens", "large tokens"),
     kills=("copies through arithmetic", "copies through half precision", "prefix scaled", "input changed in place"),
+    sizes="mixed",
 )
 def copies_are_bit_exact(case: Case, subject: Subject) -> Evidence:
     """Prefix rows and kept rows are bit-exact copies (-0.0 too), and the inputs stay as they were."""
@@ -40,7 +41,16 @@ def copies_are_bit_exact(case: Case, subject: Subject) -> Evidence:
 
 @law(
     "POMT-PRUNE-3",
-    families=("ordinary", "offset tokens", "contrasting tokens"),
+    families=(
+        "ordinary",
+        "offset tokens",
+        "many offset tokens",
+        "contrasting tokens",
+        "subnormal tokens",
+        "large kept tokens",
+        "ties",
+        "one-hot attention",
+    ),
     kills=(
         "mean of all patches",
         "mean of the kept",
@@ -52,7 +62,7 @@ def copies_are_bit_exact(case: Case, subject: Subject) -> Evidence:
         "sum for mean",
         "running sum in dtype",
     ),
-    sizes="mixed",
+    sizes="long",
 )
 def last_row_is_the_mean_of_the_discarded(case: Case, subject: Subject) -> Evidence:
     """The last row is the arithmetic mean of the discarded patch rows, accumulated in at least float32."""
@@ -63,9 +73,9 @@ def last_row_is_the_mean_of_the_discarded(case: Case, subject: Subject) -> Evide
 
 @law(
     "POMT-PRUNE-4",
-    families=("ordinary", "ties", "contrasting tokens"),
+    families=("ordinary", "ties", "contrasting tokens", "equal tokens"),
     kills=("best token twice", "prefix offset forgotten", "index in 8 bits"),
-    sizes="mixed",
+    sizes="long",
 )
 def kept_and_discarded_are_a_partition(case: Case, subject: Subject) -> Evidence:
     """Kept and discarded together are the patch tokens, each once; indices refer to the input sequence."""

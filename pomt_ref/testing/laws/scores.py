@@ -19,7 +19,7 @@ ORDER: Final = "POMT-RANK-1"
 
 @law(
     "POMT-ATT-1",
-    families=("disagreeing heads", "contrasting prefix", "one-hot attention", "faint attention"),
+    families=("disagreeing heads", "single head", "contrasting prefix", "one-hot attention"),
     kills=(
         "mean over heads",
         "first head alone",
@@ -32,6 +32,7 @@ ORDER: Final = "POMT-RANK-1"
         "prefix rows summed",
         "sum before maximum",
     ),
+    sizes="mixed",
     any_input=False,
 )
 def attention_sums_decide(case: Case, subject: Subject) -> Evidence:
@@ -49,7 +50,13 @@ def attention_sums_decide(case: Case, subject: Subject) -> Evidence:
 
 @law(
     "POMT-ATT-2",
-    families=("contrasting samples", "attention to the prefix", "faint attention", "balanced", "prefix-heavy values"),
+    families=(
+        "contrasting samples",
+        "attention to the prefix",
+        "faint attention",
+        "vanishing attention",
+        "sample without attention",
+    ),
     kills=(
         "maximum of each sample",
         "maximum of three samples",
@@ -78,7 +85,13 @@ def sums_are_relative_to_the_largest_of_the_batch(case: Case, subject: Subject) 
 
 @law(
     "POMT-MAG-1",
-    families=("values alone", "negative values", "wide values", "prefix-heavy values"),
+    families=(
+        "values against keys",
+        "values alone",
+        "negative values",
+        "wide values",
+        "values far below the prefix",
+    ),
     kills=(
         "absolute values",
         "maximum from zero",
@@ -89,6 +102,7 @@ def sums_are_relative_to_the_largest_of_the_batch(case: Case, subject: Subject) 
         "softmax over patches",
         "exponential bare",
     ),
+    sizes="mixed",
     any_input=False,
 )
 def value_sums_decide(case: Case, subject: Subject) -> Evidence:
@@ -113,7 +127,17 @@ def value_sums_decide(case: Case, subject: Subject) -> Evidence:
 
 @law(
     "POMT-SCORE-1",
-    families=("balanced", "ordinary", "prefix-heavy values"),
+    families=(
+        "balanced",
+        "plain parts",
+        "ordinary",
+        "prefix-heavy values",
+        "ties",
+        "distinct scores",
+        "compensated near ties",
+        "sample without attention",
+        "vision transformer",
+    ),
     kills=("attention alone", "magnitude alone", "product of scores", "magnitude doubled", "score clipped at one"),
 )
 def scores_are_the_sum_of_both_parts(case: Case, subject: Subject) -> Evidence:
@@ -133,9 +157,9 @@ def scores_are_the_sum_of_both_parts(case: Case, subject: Subject) -> Evidence:
 
 @law(
     "POMT-RANK-1",
-    families=("ordinary", "ties", "identical tokens", "balanced"),
+    families=("keys alone", "many tied keys", "identical tokens", "equal tokens"),
     kills=("ascending", "input order", "first half sorted only", "kept in input order"),
-    sizes="mixed",
+    sizes="long",
 )
 def kept_rows_stand_in_descending_score(case: Case, subject: Subject) -> Evidence:
     """Tokens in descending score; any order of equal scores conforms."""
@@ -145,7 +169,7 @@ def kept_rows_stand_in_descending_score(case: Case, subject: Subject) -> Evidenc
 
 @law(
     "POMT-PREC-1",
-    families=("near ties", "ordinary", "balanced", "large value sums"),
+    families=("near ties", "close sums", "compensated near ties", "small scores", "large value sums"),
     kills=("output in float32", "scores in half precision", "scores in bfloat16", "scores in float32"),
     sizes="mixed",
 )

@@ -10,7 +10,7 @@ from pomt_ref.testing.laws.law import law
 from pomt_ref.testing.laws.reading import under
 from pomt_ref.testing.subject import Subject
 
-_FAMILIES = ("ordinary", "contrasting prefix", "disagreeing heads", "contrasting tokens")
+_FAMILIES = ("ordinary", "contrasting prefix", "disagreeing heads", "contrasting tokens", "signed zeros", "ties")
 _KILLS = ("maximum over heads of the class row", "last prefix row for class row", "ascending", "input order")
 
 

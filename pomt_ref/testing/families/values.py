@@ -1,0 +1,88 @@
+"""Families in which the values decide: attention is even, or by key alone, so that its reductions change nothing."""
+
+import numpy as np
+
+from pomt_ref.testing.cases import Shape
+from pomt_ref.testing.family import (
+    Tensors,
+    by_key,
+    even_attention,
+    family,
+    gaussian_tokens,
+    softmax,
+    values,
+    weights,
+)
+
+
+@family("values alone")
+def values_alone(random: np.random.Generator, shape: Shape) -> Tensors:
+    """Even attention, so that the values alone rank the tokens."""
+    return gaussian_tokens(random, shape), even_attention(shape), values(random, shape, spread=1.5)
+
+
+@family("negative values")
+def negative_values(random: np.random.Generator, shape: Shape) -> Tensors:
+    """Values below zero: a maximum that starts at zero, or magnitudes taken literally, give another order."""
+    x, attn, v = values_alone(random, shape)
+    return x, attn, -np.abs(v) - 0.1
+
+
+@family("values against keys", patches=8)
+def values_against_keys(random: np.random.Generator, shape: Shape) -> Tensors:
+    """Attention by key alone that nearly cancels the values, of which a prefix token has the largest.
+
+    What the softmax gives to every token is in question, to a tenth, and how much of it the prefix takes. The largest
+    sum of the attention is one, where there is a prefix.
+    """
+    v = values(random, shape)
+    for sample in range(shape.batch if shape.prefix else 0):
+        v[sample, :, random.integers(shape.prefix)] += random.uniform(1.0, 4.0) / shape.features
+    share = softmax(v.max(axis=1).sum(axis=2))[:, shape.prefix :]
+    above = share - share.min(axis=1, keepdims=True)
+    keys = 1 - above * random.uniform(0.8, 1.25, size=above.shape)
+    return gaussian_tokens(random, shape), by_key(shape, np.maximum(keys, 0.0)), v
+
+
+@family("values far below the prefix", prefix=1)
+def values_far_below_the_prefix(random: np.random.Generator, shape: Shape) -> Tensors:
+    """A prefix token whose value sum is above all patches by 95 to 150: their shares vanish, and the keys decide."""
+    v = values(random, shape)
+    v[:, :, random.integers(shape.prefix)] += random.uniform(95.0, 150.0) / shape.features
+    return gaussian_tokens(random, shape), by_key(shape, weights(random, shape, least=0.0)), v
+
+
+@family("near ties")
+def near_ties(random: np.random.Generator, shape: Shape) -> Tensors:
+    """Values that differ in their last bits, of float16, of bfloat16, or of what float64 has beyond float32."""
+    x, attn, v = values_alone(random, shape)
+    v[...] = 1.0
+    step = random.choice([2.0**-7, 2.0**-10, 2.0**-12, 2.0**-34])
+    v[..., 0] += step * random.permutation(shape.tokens)
+    return x, attn, v
+
+
+@family("small scores", prefix=1)
+def small_scores(random: np.random.Generator, shape: Shape) -> Tensors:
+    """All scores but one are far below one and close to each other: with digits after the point, they are all equal."""
+    x, _, v = values_far_below_the_prefix(random, shape)
+    keys = weights(random, shape, least=0.0, largest=random.choice([2.0**-10, 2.0**-16]))
+    keys[:, random.integers(shape.patches)] = 1.0
+    return x, by_key(shape, keys), v
+
+
+@family("wide values", batch=2, patches=4)
+def wide_values(random: np.random.Generator, shape: Shape) -> Tensors:
+    """Value sums up to ±150, far apart in two samples: exponentials leave float32, but for the sample's own maximum."""
+    x, attn, v = values_alone(random, shape)
+    offsets = random.permutation(np.linspace(-1.0, 1.0, shape.batch)) * random.uniform(90.0, 150.0)
+    return x, attn, v + offsets.reshape(-1, 1, 1, 1) / shape.features
+
+
+@family("large value sums")
+def large_value_sums(random: np.random.Generator, shape: Shape) -> Tensors:
+    """Value sums past 65504, the largest float16, with values that float16 holds."""
+    x, attn, v = values_alone(random, shape)
+    v[:, :, -1] = 65000.0 * (1.0 - random.uniform(0.0, 0.01, size=v[:, :, -1].shape))
+    v[:, :, shape.prefix] = 64000.0
+    return x, attn, v

@@ -1,0 +1,22 @@
+"""The mutants: plausible faults, one stage each, in a module a stage."""
+
+from typing import Final
+
+from pomt_ref.testing.mutants.faults import attention, calls, magnitude, means, ranking, rows, siblings
+from pomt_ref.testing.mutants.mutant import Mutant
+
+FAULTS: Final[tuple[Mutant, ...]] = (
+    *attention.SUMS,
+    *attention.NORMALISATION,
+    *magnitude.MAGNITUDE,
+    *ranking.SCORES,
+    *ranking.ORDERS,
+    *ranking.PRECISION,
+    *rows.ROWS,
+    *rows.COUNTS,
+    *means.MEANS,
+    *means.GRADIENTS,
+    *calls.CALLS,
+    *siblings.SIBLINGS,
+)
+"""Every mutant; names are unique within a method."""
