@@ -31,7 +31,12 @@ def failures(function: Callable[..., Any], method: str, whole: VectorSet) -> Ite
             continue
         arrays = [case.x, case.attn, *([case.v] if method == "pomt" else [])]
         inputs = [torch.from_numpy(array.copy()).to(getattr(torch, case.dtype)) for array in arrays]
-        tokens = function(*inputs, prefix=shape.prefix, keep=shape.keep)
+        try:
+            tokens = function(*inputs, prefix=shape.prefix, keep=shape.keep)
+        except Exception:  # noqa: BLE001 -- whatever it raises, it writes no output, and that is no kill
+            yield False
+            continue
+        tokens = tokens[0] if isinstance(tokens, tuple) else tokens
         shown = Outcome(tokens.detach().double().numpy(), str(tokens.dtype).removeprefix("torch."))
         try:
             judge(vector, shown, normative(case.dtype))
@@ -44,7 +49,6 @@ def failures(function: Callable[..., Any], method: str, whole: VectorSet) -> Ite
 def test_faults_are_found_by_the_vectors_alone(whole: VectorSet) -> None:
     """An implementation that can only write files is held as well as one that can be called, or nearly."""
     missed = [fault.name for fault in FAULTS if not any(failures(fault.function, fault.method, whole))]
-    print(f"{len(FAULTS) - len(missed)} of {len(FAULTS)} faults found; not: {', '.join(missed)}")
     assert len(missed) <= (1 - SEEN) * len(FAULTS), missed
 
 

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Final, get_args
 
 from rich.console import Console
 from rich.table import Table
@@ -10,6 +10,7 @@ from rich.table import Table
 from pomt_ref.conformance.vectors.judging import RESULTS, Judgement, Result
 from pomt_ref.conformance.vectors.manifest import Document, shape_of
 from pomt_ref.conformance.vectors.vector import Cut, Vector
+from pomt_ref.testing import Dtype
 
 SHORT: Final[dict[Result, str]] = {
     "identical order": "same",
@@ -121,7 +122,7 @@ def _grades(method: str, judgements: Iterable[Judgement]) -> Table:
     for each in judgements:
         case = each.vector.case
         cells.setdefault(case.family, {}).setdefault(case.dtype, Counter())[each.result] += 1
-    dtypes = list(dict.fromkeys(dtype for row in cells.values() for dtype in row))
+    dtypes = [dtype for dtype in get_args(Dtype) if any(dtype in row for row in cells.values())]
     table = Table(method, *dtypes)
     for family, row in cells.items():
         table.add_row(family, *(_cell(row.get(dtype, Counter())) for dtype in dtypes))
