@@ -39,10 +39,10 @@ EDGES: Final = tuple(
 """Every prefix with T = 0, T = 1, T = n - 1 and with a single patch token."""
 
 BROAD: Final[tuple[tuple[str, Dtype, Shape], ...]] = (
-    ("disagreeing heads", "float16", Shape(batch=1, heads=16, tokens=37, features=2, channels=2, prefix=1, keep=18)),
-    ("contrasting samples", "float32", Shape(batch=5, heads=1, tokens=7, features=2, channels=2, prefix=1, keep=3)),
-    ("values alone", "float32", Shape(batch=1, heads=2, tokens=11, features=80, channels=2, prefix=1, keep=5)),
-    ("ordinary", "float32", Shape(batch=1, heads=2, tokens=11, features=2, channels=200, prefix=1, keep=5)),
+    ("disagreeing heads", "float16", Shape(batch=1, heads=20, tokens=37, features=2, channels=2, prefix=1, keep=18)),
+    ("contrasting samples", "float32", Shape(batch=9, heads=1, tokens=7, features=2, channels=2, prefix=1, keep=3)),
+    ("values alone", "float32", Shape(batch=1, heads=2, tokens=11, features=130, channels=2, prefix=1, keep=5)),
+    ("ordinary", "float32", Shape(batch=1, heads=2, tokens=11, features=2, channels=300, prefix=1, keep=5)),
     *[
         ("faint attention", dtype, Shape(batch=1, heads=2, tokens=10, features=2, channels=2, prefix=1, keep=5))
         for dtype in ("float32", "bfloat16", "float32", "float16")
