@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pomt_ref.tracing import trace
     from pomt_ref.types import Check, Normalisation, Pruned, Trace
 
-__version__: Final = "0.1.0"
+__version__: Final = "0.2.0"
 
 __all__ = [
     "Check",
