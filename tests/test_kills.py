@@ -22,12 +22,10 @@ def subject_of(mutant: Mutant) -> CallableSubject:
 
 def killed(law: Law, mutant: Mutant) -> Row:
     """Held as a quick check does; only what survives it is held as a whole check does."""
-    for examples in (40, 200):
-        subject, long = subject_of(mutant), examples == 200
-        row = run_law(law, subject, dtype=mutant.dtype, examples=examples, seed=0, shrink=False, long=long)
-        if row.verdict == "wrong":
-            break
-    return row
+    row = run_law(law, subject_of(mutant), dtype=mutant.dtype, examples=40, seed=0, shrink=False, long=False)
+    if row.verdict == "wrong":
+        return row
+    return run_law(law, subject_of(mutant), dtype=mutant.dtype, examples=200, seed=0, shrink=False)
 
 
 def pairs() -> list[tuple[Law, Mutant]]:
