@@ -136,6 +136,13 @@ def lint(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none", requires=["environment"])
+def mutants(session: nox.Session) -> None:
+    """Hold every law to every mutant and to every honest variant; docs/kills.md has to say what comes out."""
+    session.env["OMP_NUM_THREADS"] = "1"
+    _python(session, "-m", "tests.published.kills", *(session.posargs or ("--check",)))
+
+
+@nox.session(venv_backend="none", requires=["environment"])
 def docs(session: nox.Session) -> None:
     """Build the site into build/docs; a warning or a dead reference is an error."""
     shutil.rmtree(BUILD / "docs", ignore_errors=True)

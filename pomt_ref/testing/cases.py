@@ -4,7 +4,7 @@ Tensors are float64 arrays whose values are representable in the case's dtype, s
 see the same numbers, and a case is told in one line.
 """
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -46,7 +46,7 @@ class Shape:
         return " ".join(f"{axis}={size}" for axis, size in asdict(self).items())
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Case:
     """One pruning step to be done: what goes in."""
 
@@ -54,13 +54,17 @@ class Case:
     shape: Shape
     seed: int
     dtype: Dtype
-    x: Float64[np.ndarray, "batch tokens channels"] = field(repr=False)
-    attn: Float64[np.ndarray, "batch heads tokens tokens"] = field(repr=False)
-    v: Float64[np.ndarray, "batch heads tokens features"] = field(repr=False)
+    x: Float64[np.ndarray, "batch tokens channels"]
+    attn: Float64[np.ndarray, "batch heads tokens tokens"]
+    v: Float64[np.ndarray, "batch heads tokens features"]
 
     def __str__(self) -> str:
         """Read as ``batch=1 heads=2 … seed=17 dtype=float32 (family: ordinary)``."""
         return f"{self.shape} seed={self.seed} dtype={self.dtype} (family: {self.family})"
+
+    def __repr__(self) -> str:
+        """Without the tensors: Hypothesis would print all of a long sequence."""
+        return f"<Case {self}>"
 
     @cached_property
     def defined(self) -> bool:

@@ -30,14 +30,15 @@ def negative_values(random: np.random.Generator, shape: Shape) -> Tensors:
 
 @family("values against keys", patches=8)
 def values_against_keys(random: np.random.Generator, shape: Shape) -> Tensors:
-    """Attention by key alone that nearly cancels the values, of which a prefix token has the largest.
+    """Attention by key alone that nearly cancels the values, of which a prefix token, or the last, has the largest.
 
     What the softmax gives to every token is in question, to a tenth, and how much of it the prefix takes. The largest
     sum of the attention is one, where there is a prefix.
     """
     v = values(random, shape)
-    for sample in range(shape.batch if shape.prefix else 0):
-        v[sample, :, random.integers(shape.prefix)] += random.uniform(1.0, 4.0) / shape.features
+    for sample in range(shape.batch):
+        largest = random.integers(shape.prefix) if shape.prefix else -1
+        v[sample, :, largest] += random.uniform(2.0, 6.0) / shape.features
     share = softmax(v.max(axis=1).sum(axis=2))[:, shape.prefix :]
     above = share - share.min(axis=1, keepdims=True)
     keys = 1 - above * random.uniform(0.8, 1.25, size=above.shape)

@@ -28,7 +28,7 @@ def output_has_prefix_kept_and_mean(case: Case, subject: Subject) -> Evidence:
     "POMT-PRUNE-2",
     families=("signed zeros", "ordinary", "contrasting tokens", "subnormal tokens", "large tokens"),
     kills=("copies through arithmetic", "copies through half precision", "prefix scaled", "input changed in place"),
-    sizes="mixed",
+    sizes="long",
 )
 def copies_are_bit_exact(case: Case, subject: Subject) -> Evidence:
     """Prefix rows and kept rows are bit-exact copies (-0.0 too), and the inputs stay as they were."""

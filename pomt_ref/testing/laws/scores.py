@@ -56,6 +56,7 @@ def attention_sums_decide(case: Case, subject: Subject) -> Evidence:
         "faint attention",
         "vanishing attention",
         "sample without attention",
+        "compensated near ties",
     ),
     kills=(
         "maximum of each sample",
@@ -91,6 +92,7 @@ def sums_are_relative_to_the_largest_of_the_batch(case: Case, subject: Subject) 
         "negative values",
         "wide values",
         "values far below the prefix",
+        "compensated near ties",
     ),
     kills=(
         "absolute values",

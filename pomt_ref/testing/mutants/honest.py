@@ -41,7 +41,7 @@ def _backwards(terms: torch.Tensor, dim: int) -> torch.Tensor:
 
 def _pairwise(terms: torch.Tensor, dim: int) -> torch.Tensor:
     """Halves, and halves of halves."""
-    parts = list(terms.unbind(dim))
+    parts: list[torch.Tensor] = list(terms.unbind(dim))
     while len(parts) > 1:
         odd = parts[len(parts) // 2 * 2 :]
         parts = [one + other for one, other in zip(parts[0::2], parts[1::2], strict=False)] + odd
@@ -75,8 +75,8 @@ def _summed(total: Sum) -> Step:
 def _online(t: PerToken, prefix: int) -> PerPatch:
     """One pass over blocks of four, rescaled whenever a larger maximum comes."""
     blocks = t.split(4, 1)
-    largest = blocks[0].amax(1, keepdim=True)
-    total = (blocks[0] - largest).exp().sum(1, keepdim=True)
+    largest: torch.Tensor = blocks[0].amax(1, keepdim=True)
+    total: torch.Tensor = (blocks[0] - largest).exp().sum(1, keepdim=True)
     for _, block in pairwise(blocks):
         larger = torch.maximum(largest, block.amax(1, keepdim=True))
         total = total * (largest - larger).exp() + (block - larger).exp().sum(1, keepdim=True)
@@ -100,7 +100,7 @@ def _by_reciprocal(t: PerToken, prefix: int) -> PerPatch:
 def _welford(x: Rows, _kept: Indices, discarded: Indices, _prefix: int) -> Rows:
     """A mean that is corrected row by row."""
     rows = wide(take(x, discarded))
-    average = rows[:, :1]
+    average: torch.Tensor = rows[:, :1]
     for count, row in enumerate(rows.split(1, 1)[1:], start=2):
         average = average + (row - average) / count
     return average.to(x.dtype)

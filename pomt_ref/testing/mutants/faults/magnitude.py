@@ -57,8 +57,8 @@ def _online_without_rescaling(t: PerToken, prefix: int) -> PerPatch:
 
 
 def _rough_exponential(t: PerToken, prefix: int) -> PerPatch:
-    """An exponential that is off by up to 1e-5 of itself."""
-    exponentials = (t - t.amax(1, keepdim=True)).exp() * (1 + 1e-5 * (1e4 * t).sin())
+    """An exponential that is off by up to 1e-4 of itself."""
+    exponentials = (t - t.amax(1, keepdim=True)).exp() * (1 + 1e-4 * (1e4 * t).sin())
     return (exponentials / exponentials.sum(1, keepdim=True))[:, prefix:]
 
 
@@ -128,8 +128,8 @@ MAGNITUDE: Final = tuple(
         ),
         (
             "small number added to the softmax",
-            "1e-4 is added to the sum of exponentials.",
-            _denominator(lambda e: e.sum(1, keepdim=True) + 1e-4),
+            "1e-3 is added to the sum of exponentials.",
+            _denominator(lambda e: e.sum(1, keepdim=True) + 1e-3),
         ),
         (
             "last block of 32 tokens lost when full",
@@ -141,7 +141,7 @@ MAGNITUDE: Final = tuple(
             "Sums of blocks of 512 keep the maximum that they began with.",
             Step(share=_online_without_rescaling),
         ),
-        ("rough exponential", "Exponentials are off by 1e-5.", Step(share=_rough_exponential)),
+        ("rough exponential", "Exponentials are off by 1e-4.", Step(share=_rough_exponential)),
         (
             "logarithm of the share",
             "The logarithm of the softmax.",

@@ -194,10 +194,9 @@ PRECISION: Final = (
     ),
     Mutant(
         "largest sum in half precision",
-        "POMT-PREC-1",
+        "POMT-ATT-2",
         "M is stored in float16.",
-        Step(relative=lambda s, _a, _p: s / s.amax().half().float()),
-        dtype="float16",
+        Step(relative=lambda s, _a, _p: s / s.amax().half().to(s)),
     ),
     Mutant(
         "output in float32",

@@ -77,6 +77,11 @@ def _unpruned_at_zero(x: Rows, attn: Attention, v: Values, *, prefix: int, keep:
     return x if keep == 0 else Step()(x, attn, v, prefix=prefix, keep=keep)
 
 
+def _flattened(x: Rows, attn: Attention, v: Values, *, prefix: int, keep: int) -> torch.Tensor:
+    """Two axes of three."""
+    return Step()(x, attn, v, prefix=prefix, keep=keep).flatten(0, 1)
+
+
 def _no_mean_of_one(x: Rows, attn: Attention, v: Values, *, prefix: int, keep: int) -> Rows:
     """A single discarded token gets no row."""
     output = Step()(x, attn, v, prefix=prefix, keep=keep)
@@ -225,7 +230,7 @@ COUNTS: Final = (
             (
                 "samples in one row",
                 "Batch and tokens are one axis.",
-                Step(assemble=lambda *rows: step.assemble(*rows).flatten(0, 1)),
+                _flattened,
             ),
             ("no mean of one", "A single discarded token gets no row.", _no_mean_of_one),
             ("one token too few", "T - 1 tokens are kept.", Step(cut=_one_short)),
