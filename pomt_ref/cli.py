@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from pomt_ref import __version__
+from pomt_ref.version import __version__
 
 COULD_NOT_RUN: Final = 2
 """Exit status: there was nothing to check, or an argument was wrong; argparse uses the same."""

@@ -14,6 +14,7 @@ ROOT = Path(__file__).parent.parent
 MAY_IMPORT: Mapping[str, frozenset[str]] = {
     # one step of pruning
     "errors": frozenset(),
+    "version": frozenset(),
     "types": frozenset(),
     "counting": frozenset(),
     "choosing": frozenset(),
@@ -24,15 +25,15 @@ MAY_IMPORT: Mapping[str, frozenset[str]] = {
     "pruning": frozenset({"ranking", "counting"}),
     "siblings": frozenset({"ranking", "pruning"}),
     "tracing": frozenset({"ranking", "pruning"}),
-    "__init__": frozenset({"siblings", "tracing", "choosing"}),
+    "__init__": frozenset({"version", "siblings", "tracing", "choosing"}),
     # real models
     "vision": frozenset({"pruning", "siblings", "choosing"}),
     # what the package is held against
     "oracle": frozenset(),
     "testing": frozenset({"oracle", "errors", "types"}),
-    "conformance": frozenset({"testing", "oracle"}),
+    "conformance": frozenset({"testing", "oracle", "version"}),
     "pytest_plugin": frozenset(),
-    "cli": frozenset({"conformance", "choosing", "__init__"}),
+    "cli": frozenset({"conformance", "choosing", "version"}),
     "__main__": frozenset({"cli"}),
     "properties": frozenset({"testing", "oracle", "conformance", "pytest_plugin", "__init__"}),
 }

@@ -11,7 +11,6 @@ import hypothesis
 import numpy as np
 import torch
 
-from pomt_ref import __version__
 from pomt_ref.conformance.arrays import Framework, require_framework
 from pomt_ref.conformance.call import TIME_LIMIT, TimeLimitError, Watch
 from pomt_ref.conformance.errors import NoTensorError, SubjectError, SubjectFailedError
@@ -36,6 +35,7 @@ from pomt_ref.testing import (
     load_captured,
 )
 from pomt_ref.testing.rounding import representable
+from pomt_ref.version import __version__
 
 MAX_EXAMPLES: Final = 200
 """Cases a clause by default."""
