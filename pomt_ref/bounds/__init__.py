@@ -1,8 +1,27 @@
 """Sound bounds of POMT: the maximum over heads between two planes, and certificates of what is kept."""
 
 from pomt_ref.bounds.box import Box
+from pomt_ref.bounds.certificate import Certificate, certify
+from pomt_ref.bounds.differences import attention_difference, batch_max_bounds, value_difference
 from pomt_ref.bounds.envelope import max_envelope, worst_gap
 from pomt_ref.bounds.linear import LinearBounds
 from pomt_ref.bounds.maximum import Lower, Upper, relax_max
+from pomt_ref.bounds.margins import Arithmetic
+from pomt_ref.bounds.softmax import softmax_bounds
 
-__all__ = ["Box", "LinearBounds", "Lower", "Upper", "max_envelope", "relax_max", "worst_gap"]
+__all__ = [
+    "Arithmetic",
+    "Box",
+    "Certificate",
+    "LinearBounds",
+    "Lower",
+    "Upper",
+    "attention_difference",
+    "batch_max_bounds",
+    "certify",
+    "max_envelope",
+    "relax_max",
+    "softmax_bounds",
+    "value_difference",
+    "worst_gap",
+]

@@ -1,0 +1,238 @@
+"""LIN-1 · certificates: which tokens a pruning step keeps, whatever the perturbation."""
+
+from dataclasses import dataclass, field
+from typing import get_args
+
+import torch
+from jaxtyping import Bool, Float64
+from torch import Tensor
+
+from pomt_ref import contracts, counting
+from pomt_ref.bounds.box import CLAUSE, Box, refuse
+from pomt_ref.bounds.deciding import Fates, certain_order, fates, mean_bounds
+from pomt_ref.bounds.differences import (
+    attention_difference,
+    attention_sum_bounds,
+    batch_max_bounds,
+    value_difference,
+)
+from pomt_ref.bounds.extremal import Extremal, extremal_point
+from pomt_ref.bounds.margins import Arithmetic, score_margin
+from pomt_ref.bounds.replay import Replay, replay
+from pomt_ref.bounds.softmax import softmax_bounds
+from pomt_ref.bounds.steps import Step
+from pomt_ref.errors import CountError, KindError, OptionError, ShapeError
+from pomt_ref.types import Normalisation
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """LIN-1: what is certain of one pruning step over a box of inputs; patches are counted without the prefix."""
+
+    step: Step = field(repr=False)
+    """What was asked: the boxes and the options."""
+    kept: Bool[Tensor, "batch patches"]
+    """Patches that every point of the box keeps."""
+    discarded: Bool[Tensor, "batch patches"]
+    """Patches that every point of the box discards."""
+    order: Bool[Tensor, "batch patches patches"] = field(repr=False)
+    """Row i, column j: whether s_i > s_j at every point of the box."""
+    attention: Box = field(repr=False)
+    """Bounds of D_ij = S_i - S_j, (batch, patches, patches)."""
+    values: Box = field(repr=False)
+    """Bounds of δ_ij = p_i - p_j, (batch, patches, patches)."""
+    largest: Box = field(repr=False)
+    """Bounds of M, (1, 1), or (batch, 1) for ``normalisation="sample"``."""
+    margin: Float64[Tensor, "batch patches"] = field(repr=False)
+    """What floating-point arithmetic may add to a score; zero for ``arithmetic="real"``."""
+    mean: Box | None = field(default=None, repr=False)
+    """Bounds of the mean row, (batch, channels); none where x was not given."""
+
+    @property
+    def undetermined(self) -> Bool[Tensor, "batch patches"]:
+        """Patches of which the box decides nothing."""
+        return ~(self.kept | self.discarded)
+
+    @property
+    def share(self) -> float:
+        """The share of patches whose fate is certain, in [0, 1]."""
+        return float((self.kept | self.discarded).double().mean())
+
+    def check(self) -> Replay:
+        """LIN-1: derive every claim again, with integers and multiprecision arithmetic in place of float64.
+
+        Returns:
+            what was replayed and what was refuted; true if nothing was. Its cost grows with heads x patches³: seconds for
+            64 patches, half a minute for 196.
+        """
+        return replay(
+            self.step,
+            order=self.order.cpu().numpy(),
+            kept=self.kept.cpu().numpy(),
+            discarded=self.discarded.cpu().numpy(),
+            margin=self.margin.cpu().numpy(),
+            ranges={
+                name: (box.lo.cpu().numpy(), box.hi.cpu().numpy())
+                for name, box in (("attention", self.attention), ("values", self.values), ("largest", self.largest))
+            },
+            mean=None if self.mean is None else (self.mean.lo.cpu().numpy(), self.mean.hi.cpu().numpy()),
+        )
+
+    def counterexample(self, i: int, j: int, *, sample: int = 0) -> Extremal:
+        """LIN-1: the point of the box where patch i is furthest below patch j: D and δ are both at their least there.
+
+        Arguments:
+            i: a patch, in [0, n).
+            j: another patch.
+            sample: of the batch.
+
+        Returns:
+            the point, and the difference of the two scores at it. If it is not positive, the point is a counterexample to
+            "i before j"; if it is, only M stands between the bound and the truth.
+
+        Raises:
+            PomtError: patches or samples that are not there, or a pair whose order is certain: it has no counterexample.
+        """
+        samples, patches, _ = self.order.shape
+        for name, value, most in (("i", i, patches), ("j", j, patches), ("sample", sample, samples)):
+            if isinstance(value, bool) or not isinstance(value, int):
+                raise KindError("counterexample", CLAUSE, f"{name}, an int", f"{name}={value!r}")
+            if not 0 <= value < most:
+                raise CountError("counterexample", CLAUSE, f"0 <= {name} <= {most - 1}", f"{name}={value}")
+        if i == j:
+            raise CountError("counterexample", CLAUSE, "two patches", f"i={i}, j={j}")
+        if bool(self.order[sample, i, j]):
+            got = f"order[{sample}, {i}, {j}], which is certain"
+            raise OptionError("counterexample", CLAUSE, "a pair whose order is not certain", got)
+        return extremal_point(self.step, i, j, sample)
+
+
+def certify(
+    *,
+    values: Box,
+    logits: Box | None = None,
+    attention: Box | None = None,
+    x: Box | None = None,
+    prefix: int = 1,
+    keep: int | None = None,
+    remove: int | None = None,
+    normalisation: Normalisation = "batch",
+    arithmetic: Arithmetic = "real",
+) -> Certificate:
+    r"""LIN-1: which patches one step of POMT keeps, which it discards, and in what order, at every point of a box.
+
+    .. math:: s_i > s_j \iff D_{ij} + M \delta_{ij} > 0
+
+    Arguments:
+        values: bounds of v, (batch, heads, tokens, features).
+        logits: bounds of the attention logits before softmax, (batch, heads, tokens, tokens).
+        attention: bounds of the attention after softmax, of the same shape, every entry on its own: rows need not sum
+            to one. Exactly one of ``logits`` and ``attention``.
+        x: bounds of the tokens, (batch, tokens, channels): with them the mean row is bounded too. They are taken as
+            independent of the rest.
+        prefix: number P of prefix tokens.
+        keep: number T of patches kept, 0 <= T <= N - P - 1.
+        remove: number R that the sequence shrinks by; exactly one of ``keep`` and ``remove``.
+        normalisation: over what M is taken, see :func:`pomt_ref.attention_score`.
+        arithmetic: ``"real"`` certifies the exact scores; ``"float32"`` and ``"float64"`` every run of a conforming
+            implementation in that arithmetic too (FLOAT-1), from the logits or the attention on.
+
+    Returns:
+        the certificate. Whatever it calls certain holds for every point of the box at which the step is defined.
+
+    Raises:
+        PomtError: shapes, counts and options outside the specification, or bounds that are not finite: no certificate
+            is made from them.
+
+    >>> logits = torch.tensor([[[[0.0, 3.0, 1.0], [0.0, 3.0, 1.0], [0.0, 3.0, 1.0]]]])
+    >>> certificate = certify(logits=Box.around(logits, 0.1), values=Box.point(torch.zeros(1, 1, 3, 2)), keep=1)
+    >>> certificate.kept, certificate.discarded, bool(certificate.check())
+    (tensor([[ True, False]]), tensor([[False,  True]]), True)
+    """
+    given = {"values": values, "logits": logits, "attention": attention, "x": x}
+    count = _check(given, prefix=prefix, keep=keep, remove=remove, normalisation=normalisation, arithmetic=arithmetic)
+    step = Step(
+        values=values,
+        logits=logits,
+        attention=attention,
+        x=x,
+        prefix=prefix,
+        keep=count,
+        normalisation=normalisation,
+        arithmetic=arithmetic,
+    )
+    sums, difference = sum_bounds(step)
+    return decide(step, sums=sums, attention=difference)
+
+
+def sum_bounds(step: Step) -> tuple[Box, Box]:
+    """Bounds of S and of D, from the logits or from the attention."""
+    if step.logits is not None:
+        sums = attention_sum_bounds(softmax_bounds(step.logits), prefix=step.prefix)
+        return sums, attention_difference(step.logits, prefix=step.prefix)
+    assert step.attention is not None  # noqa: S101 -- a step has exactly one of the two
+    sums = attention_sum_bounds(step.attention, prefix=step.prefix)
+    sup = torch.nextafter(sums.hi.unsqueeze(2) - sums.lo.unsqueeze(1), torch.full_like(sums.hi.unsqueeze(2), torch.inf))
+    sup.diagonal(dim1=1, dim2=2).zero_()
+    return sums, Box(-sup.mT, sup)
+
+
+def decide(step: Step, *, sums: Box, attention: Box) -> Certificate:
+    """A certificate from bounds of S and D, however they were found."""
+    largest = batch_max_bounds(sums, normalisation=step.normalisation)
+    expected = "some patch-to-patch attention above zero at every point of the box"
+    refuse("certify", expected, "M", largest.lo, largest.lo <= 0, clause="POMT-ATT-2")
+    values = value_difference(step.values, prefix=step.prefix)
+    margin = score_margin(
+        sums, largest, step.values, logits=step.logits, prefix=step.prefix, arithmetic=step.arithmetic
+    )
+    order = certain_order(attention, values, largest, margin)
+    fate = fates(order, keep=step.keep)
+    mean = None
+    if step.x is not None:
+        mean = mean_bounds(step.x, fate, prefix=step.prefix, keep=step.keep, arithmetic=step.arithmetic)
+    return Certificate(step, fate.kept, fate.discarded, order, attention, values, largest, margin, mean)
+
+
+def fate_of(certificate: Certificate) -> Fates:
+    """The fates that a certificate tells."""
+    return Fates(certificate.kept, certificate.discarded)
+
+
+def _check(
+    given: dict[str, Box | None],
+    *,
+    prefix: int,
+    keep: int | None,
+    remove: int | None,
+    normalisation: Normalisation,
+    arithmetic: Arithmetic,
+) -> int:
+    """The boundary: one kind of attention, shapes that agree, counts in their range; answers T."""
+    for name, box in given.items():
+        if box is not None and not isinstance(box, Box):
+            raise KindError("certify", CLAUSE, f"{name}, a Box", type(box).__name__)
+    if (given["logits"] is None) == (given["attention"] is None):
+        got = "neither" if given["logits"] is None else "both"
+        raise OptionError("certify", CLAUSE, "exactly one of logits and attention", got)
+    if given["values"] is None:
+        raise KindError("certify", CLAUSE, "values, a Box", "NoneType")
+    contracts.options("certify", check="shapes", normalisation=normalisation)
+    if arithmetic not in get_args(Arithmetic):
+        expected = f"arithmetic in {get_args(Arithmetic)}"
+        raise OptionError("certify", CLAUSE, expected, f"arithmetic={arithmetic!r}")
+    scored = "attn" if given["logits"] is None else "logits"
+    boxes = {"v": given["values"], scored: given["logits"] or given["attention"]}
+    tensors = {name: box.lo for name, box in boxes.items() if box is not None}
+    contracts.layer("certify", prefix=prefix, check="shapes", **tensors)
+    tokens = given["values"].shape[2]
+    if given["x"] is not None and given["x"].shape[:2] != (given["values"].shape[0], tokens):
+        expected = f"x of shape ({given['values'].shape[0]}, {tokens}, channels)"
+        raise ShapeError("certify", CLAUSE, expected, f"{(*given['x'].shape,)}")
+    contracts.one_of("certify", keep=keep, remove=remove)
+    if remove is not None:
+        contracts.remove_count("certify", remove, tokens=tokens, prefix=prefix, appended=1, check="shapes")
+        return counting.kept_count(tokens, prefix=prefix, remove=contracts.plain(remove))
+    assert keep is not None  # noqa: S101 -- tells the type checker what one_of has just enforced
+    contracts.keep_count("certify", keep, tokens=tokens, prefix=prefix, clause="POMT-PRUNE-1", check="shapes")
+    return contracts.plain(keep)

@@ -1,0 +1,114 @@
+"""LIN-1 · the ranges of softmax differences once more, in integers: what a certificate is checked with.
+
+Numbers are integers in units of 2⁻¹²⁸, rounded outward by floor and ceiling; exponentials come from mpmath at 256 bits. No
+float64 is computed here and no formula is shared with :mod:`pomt_ref.bounds.differences`: the best denominator is not
+chosen by cases, all three candidates are tried.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, Final
+
+import mpmath
+import numpy as np
+
+BITS: Final = 128
+"""Digits after the binary point."""
+
+ONE: Final = 1 << BITS
+"""One, in these units."""
+
+PRECISION: Final = 2 * BITS
+"""Bits of mpmath's numbers, so that an exponential is right to far more than BITS places."""
+
+Integers = np.ndarray[Any, np.dtype[np.object_]]
+"""An array of Python integers, which do not overflow."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """The exponentials of one softmax over a box, relative to its largest; each end rounded both ways."""
+
+    low_down: Integers
+    low_up: Integers
+    high_down: Integers
+    high_up: Integers
+
+    @property
+    def least_total(self) -> Integers:
+        """For every key i the least denominator: i high, the others low."""
+        return self.low_down.sum() - self.low_down + self.high_down
+
+    @property
+    def most_total(self) -> Integers:
+        """For every key j the largest denominator: j low, the others high."""
+        return self.high_up.sum() - self.high_up + self.low_up
+
+    @property
+    def least(self) -> Integers:
+        """inf of every share, rounded down."""
+        return self.low_down * ONE // (self.high_up.sum() - self.high_up + self.low_down)
+
+    @property
+    def most(self) -> Integers:
+        """sup of every share, rounded up."""
+        return ceiling(self.high_up * ONE, self.low_down.sum() - self.low_down + self.high_up)
+
+
+def row_of(low: Sequence[Fraction], high: Sequence[Fraction]) -> Row:
+    """The exponentials of a row of logits between these bounds."""
+    top = max(high)
+    with mpmath.workprec(PRECISION):
+        ends = [[_exponential(bound - top) for bound in side] for side in (low, high)]
+    (low_down, low_up), (high_down, high_up) = (zip(*side, strict=True) for side in ends)
+    return Row(*(integers(end) for end in (low_down, low_up, high_down, high_up)))
+
+
+def difference_sup(rows: Sequence[Row], prefix: int) -> Integers:
+    """sup of (max over heads of a_i) - (max over heads of a_j) for one query, all pairs of patches, rounded up.
+
+    With head h rising the difference is E_i y - max(E_j y, c): concave in y = 1 / denominator, so it is largest at an end
+    of the range of y or where both terms are equal.
+    """
+    least = [row.least[prefix:] for row in rows]
+    best = None
+    for head, row in enumerate(rows):
+        rivals = [other for place, other in enumerate(least) if place != head]
+        c = np.maximum.reduce(rivals) if rivals else 0 * least[head]
+        value = _head_sup(row, c, prefix)
+        best = value if best is None else np.maximum(best, value)
+    assert best is not None  # noqa: S101 -- a step has heads
+    np.fill_diagonal(best, 0)
+    return best
+
+
+def ceiling(numerator: Integers, denominator: Integers) -> Integers:
+    """Division rounded up."""
+    return -(-numerator // denominator)
+
+
+def integers(values: Sequence[int]) -> Integers:
+    """Python integers as an array of objects."""
+    array = np.empty(len(values), dtype=object)
+    array[:] = values
+    return array
+
+
+def _head_sup(row: Row, c: Integers, prefix: int) -> Integers:
+    """sup of E_i y - max(E_j y, c) for one head: i down the rows, j along the columns."""
+    up, down = row.high_up[prefix:, None], row.low_down[None, prefix:]
+    least_total, most_total = row.least_total[prefix:, None], row.most_total[None, prefix:]
+    at_most = ceiling(up * ONE, least_total) - np.maximum(down * ONE // least_total, c)
+    at_least = ceiling(up * ONE, most_total) - np.maximum(down * ONE // most_total, c)
+    best = np.maximum(at_most, at_least)
+    # Where E_j y = c for some y of the range; a c of zero has it at y = 0, which no range reaches.
+    crossing = (down > 0) & (c * most_total >= down * ONE) & (c * least_total <= down * ONE)
+    safe = np.where(down > 0, down, 1)
+    return np.where(crossing, np.maximum(best, ceiling(up * c, safe) - c), best)
+
+
+def _exponential(argument: Fraction) -> tuple[int, int]:
+    """e^argument in units, rounded down and up, one more unit for mpmath's own rounding."""
+    value = mpmath.exp(mpmath.mpf(argument.numerator) / argument.denominator) * ONE
+    return max(int(mpmath.floor(value)) - 1, 0), int(mpmath.ceil(value)) + 1
