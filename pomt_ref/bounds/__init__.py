@@ -4,13 +4,16 @@ from pomt_ref.bounds.box import Box
 from pomt_ref.bounds.certificate import Certificate, certify
 from pomt_ref.bounds.differences import attention_difference, batch_max_bounds, value_difference
 from pomt_ref.bounds.envelope import max_envelope, worst_gap
+from pomt_ref.bounds.layer import AttentionLayer
 from pomt_ref.bounds.linear import LinearBounds
 from pomt_ref.bounds.maximum import Lower, Upper, relax_max
-from pomt_ref.bounds.margins import Arithmetic
 from pomt_ref.bounds.softmax import softmax_bounds
+from pomt_ref.bounds.steps import Arithmetic
+from pomt_ref.bounds.tokens import certify_tokens
 
 __all__ = [
     "Arithmetic",
+    "AttentionLayer",
     "Box",
     "Certificate",
     "LinearBounds",
@@ -19,6 +22,7 @@ __all__ = [
     "attention_difference",
     "batch_max_bounds",
     "certify",
+    "certify_tokens",
     "max_envelope",
     "relax_max",
     "softmax_bounds",

@@ -9,18 +9,19 @@ from torch import Tensor
 
 from pomt_ref import contracts, counting
 from pomt_ref.bounds.box import CLAUSE, Box, refuse
-from pomt_ref.bounds.deciding import Fates, certain_order, fates, mean_bounds
+from pomt_ref.bounds.deciding import certain_order, fates, mean_bounds
 from pomt_ref.bounds.differences import (
     attention_difference,
     attention_sum_bounds,
     batch_max_bounds,
-    value_difference,
+    share_difference,
+    value_sum_bounds,
 )
 from pomt_ref.bounds.extremal import Extremal, extremal_point
-from pomt_ref.bounds.margins import Arithmetic, score_margin
+from pomt_ref.bounds.margins import score_margin
 from pomt_ref.bounds.replay import Replay, replay
 from pomt_ref.bounds.softmax import softmax_bounds
-from pomt_ref.bounds.steps import Step
+from pomt_ref.bounds.steps import Arithmetic, Step
 from pomt_ref.errors import CountError, KindError, OptionError, ShapeError
 from pomt_ref.types import Normalisation
 
@@ -149,15 +150,15 @@ def certify(
     >>> certificate.kept, certificate.discarded, bool(certificate.check())
     (tensor([[ True, False]]), tensor([[False,  True]]), True)
     """
-    given = {"values": values, "logits": logits, "attention": attention, "x": x}
-    count = _check(given, prefix=prefix, keep=keep, remove=remove, normalisation=normalisation, arithmetic=arithmetic)
-    step = Step(
+    step = checked_step(
+        "certify",
         values=values,
         logits=logits,
         attention=attention,
         x=x,
         prefix=prefix,
-        keep=count,
+        keep=keep,
+        remove=remove,
         normalisation=normalisation,
         arithmetic=arithmetic,
     )
@@ -182,10 +183,8 @@ def decide(step: Step, *, sums: Box, attention: Box) -> Certificate:
     largest = batch_max_bounds(sums, normalisation=step.normalisation)
     expected = "some patch-to-patch attention above zero at every point of the box"
     refuse("certify", expected, "M", largest.lo, largest.lo <= 0, clause="POMT-ATT-2")
-    values = value_difference(step.values, prefix=step.prefix)
-    margin = score_margin(
-        sums, largest, step.values, logits=step.logits, prefix=step.prefix, arithmetic=step.arithmetic
-    )
+    values = share_difference(step.value_sums, prefix=step.prefix)
+    margin = score_margin(step, sums, largest)
     order = certain_order(attention, values, largest, margin)
     fate = fates(order, keep=step.keep)
     mean = None
@@ -194,45 +193,56 @@ def decide(step: Step, *, sums: Box, attention: Box) -> Certificate:
     return Certificate(step, fate.kept, fate.discarded, order, attention, values, largest, margin, mean)
 
 
-def fate_of(certificate: Certificate) -> Fates:
-    """The fates that a certificate tells."""
-    return Fates(certificate.kept, certificate.discarded)
-
-
-def _check(
-    given: dict[str, Box | None],
+def checked_step(
+    function: str,
     *,
+    values: Box,
+    logits: Box | None = None,
+    attention: Box | None = None,
+    x: Box | None = None,
     prefix: int,
     keep: int | None,
     remove: int | None,
     normalisation: Normalisation,
-    arithmetic: Arithmetic,
-) -> int:
-    """The boundary: one kind of attention, shapes that agree, counts in their range; answers T."""
-    for name, box in given.items():
-        if box is not None and not isinstance(box, Box):
-            raise KindError("certify", CLAUSE, f"{name}, a Box", type(box).__name__)
-    if (given["logits"] is None) == (given["attention"] is None):
-        got = "neither" if given["logits"] is None else "both"
-        raise OptionError("certify", CLAUSE, "exactly one of logits and attention", got)
-    if given["values"] is None:
-        raise KindError("certify", CLAUSE, "values, a Box", "NoneType")
-    contracts.options("certify", check="shapes", normalisation=normalisation)
+    arithmetic: Arithmetic = "real",
+    value_sums: Box | None = None,
+) -> Step:
+    """The boundary: one kind of attention, shapes that agree, counts in their range, and value sums that are finite."""
+    for name, box in {"values": values, "logits": logits, "attention": attention, "x": x}.items():
+        if not isinstance(box, Box) and (box is not None or name == "values"):
+            raise KindError(function, CLAUSE, f"{name}, a Box", type(box).__name__)
+    if (logits is None) == (attention is None):
+        got = "neither" if logits is None else "both"
+        raise OptionError(function, CLAUSE, "exactly one of logits and attention", got)
+    contracts.options(function, check="shapes", normalisation=normalisation)
     if arithmetic not in get_args(Arithmetic):
         expected = f"arithmetic in {get_args(Arithmetic)}"
-        raise OptionError("certify", CLAUSE, expected, f"arithmetic={arithmetic!r}")
-    scored = "attn" if given["logits"] is None else "logits"
-    boxes = {"v": given["values"], scored: given["logits"] or given["attention"]}
-    tensors = {name: box.lo for name, box in boxes.items() if box is not None}
-    contracts.layer("certify", prefix=prefix, check="shapes", **tensors)
-    tokens = given["values"].shape[2]
-    if given["x"] is not None and given["x"].shape[:2] != (given["values"].shape[0], tokens):
-        expected = f"x of shape ({given['values'].shape[0]}, {tokens}, channels)"
-        raise ShapeError("certify", CLAUSE, expected, f"{(*given['x'].shape,)}")
-    contracts.one_of("certify", keep=keep, remove=remove)
+        raise OptionError(function, CLAUSE, expected, f"arithmetic={arithmetic!r}")
+    weighed = {"logits": logits.lo} if logits is not None else {"attn": attention.lo} if attention is not None else {}
+    contracts.layer(function, prefix=prefix, check="shapes", v=values.lo, **weighed)
+    batch, _, tokens, _ = values.shape
+    if x is not None and (x.lo.ndim != 3 or x.shape[:2] != (batch, tokens)):  # noqa: PLR2004 -- batch, tokens, channels
+        raise ShapeError(function, CLAUSE, f"x of shape ({batch}, {tokens}, channels)", f"{(*x.shape,)}")
+    return Step(
+        values=values,
+        value_sums=value_sum_bounds(function, values) if value_sums is None else value_sums,
+        from_tokens=value_sums is not None,
+        logits=logits,
+        attention=attention,
+        x=x,
+        prefix=contracts.plain(prefix),
+        keep=_keep(function, tokens, prefix=prefix, keep=keep, remove=remove),
+        normalisation=normalisation,
+        arithmetic=arithmetic,
+    )
+
+
+def _keep(function: str, tokens: int, *, prefix: int, keep: int | None, remove: int | None) -> int:
+    """POMT-COUNT-1: T, from exactly one of T itself and R."""
+    contracts.one_of(function, keep=keep, remove=remove)
     if remove is not None:
-        contracts.remove_count("certify", remove, tokens=tokens, prefix=prefix, appended=1, check="shapes")
-        return counting.kept_count(tokens, prefix=prefix, remove=contracts.plain(remove))
+        contracts.remove_count(function, remove, tokens=tokens, prefix=prefix, appended=1, check="shapes")
+        return counting.kept_count(tokens, prefix=contracts.plain(prefix), remove=contracts.plain(remove))
     assert keep is not None  # noqa: S101 -- tells the type checker what one_of has just enforced
-    contracts.keep_count("certify", keep, tokens=tokens, prefix=prefix, clause="POMT-PRUNE-1", check="shapes")
+    contracts.keep_count(function, keep, tokens=tokens, prefix=prefix, clause="POMT-PRUNE-1", check="shapes")
     return contracts.plain(keep)

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from pomt_ref.bounds.box import Box
 from pomt_ref.bounds.directed import UNIT
-from pomt_ref.bounds.margins import Arithmetic, mean_margin
+from pomt_ref.bounds.margins import mean_margin
+from pomt_ref.bounds.steps import Arithmetic
 
 
 @dataclass(frozen=True)

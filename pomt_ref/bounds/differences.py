@@ -14,7 +14,7 @@ from torch import Tensor
 from pomt_ref import contracts
 from pomt_ref.bounds.box import CLAUSE, Box, refuse
 from pomt_ref.bounds.directed import UNIT
-from pomt_ref.bounds.softmax import Exponentials, exponentials, softmax_bounds
+from pomt_ref.bounds.softmax import Exponentials, exponentials
 from pomt_ref.errors import OptionError, ShapeError
 from pomt_ref.types import Normalisation
 
@@ -76,9 +76,13 @@ def value_difference(values: Box, *, prefix: int = 1) -> Box:
     tensor([0.3642, 0.0000, 0.3642], dtype=torch.float64)
     """
     contracts.layer("value_difference", v=values.lo, prefix=prefix, check="shapes")
-    each = exponentials(value_sum_bounds("value_difference", values))
-    rows = Exponentials(each.low.unsqueeze(-2), each.high.unsqueeze(-2), each.error)
-    sup = torch.stack([_sum_over_rows(_row(rows, sample), prefix) for sample in range(len(rows.low))])
+    return share_difference(value_sum_bounds("value_difference", values), prefix=prefix)
+
+
+def share_difference(value_sums: Box, *, prefix: int) -> Box:
+    """POMT-MAG-1: the exact range of δ over a box of value sums t, (batch, tokens): a softmax of one head and one row."""
+    each = exponentials(value_sums)
+    sup = torch.stack([_sum_over_rows(_row(each, sample), prefix) for sample in range(len(each.low))])
     return antisymmetric(sup)
 
 
@@ -88,12 +92,6 @@ def value_sum_bounds(function: str, values: Box) -> Box:
     for name, bound in (("lo", lo), ("hi", hi)):
         refuse(function, "finite value sums", name, bound, ~bound.isfinite(), clause="POMT-MAG-1")
     return Box(lo, hi)
-
-
-def value_share_bounds(values: Box, *, prefix: int) -> Box:
-    """POMT-MAG-1: the exact range of p, for the patches."""
-    shares = softmax_bounds(value_sum_bounds("value_share_bounds", values))
-    return Box(shares.lo[:, prefix:], shares.hi[:, prefix:])
 
 
 def attention_sum_bounds(attention: Box, *, prefix: int) -> Box:
@@ -153,7 +151,7 @@ def _samples(logits: Box, prefix: int) -> list[Box]:
 
 def _row(each: Exponentials, sample: int) -> Exponentials:
     """One sample's value sums as a single head with a single row."""
-    return Exponentials(each.low[sample].unsqueeze(0), each.high[sample].unsqueeze(0), each.error)
+    return Exponentials(each.low[None, None, sample], each.high[None, None, sample], each.error)
 
 
 def _sum_features(strongest: Float64[Tensor, "batch tokens features"], sign: int) -> Float64[Tensor, "batch tokens"]:

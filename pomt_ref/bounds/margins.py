@@ -6,18 +6,15 @@ with every quantity that it is made of, so over a box each is taken at its large
 """
 
 import math
-from typing import Final, Literal
+from typing import Final
 
 import torch
 from jaxtyping import Float64
 from torch import Tensor
 
 from pomt_ref.bounds.box import Box, refuse
-from pomt_ref.bounds.differences import value_share_bounds, value_sum_bounds
-
-Arithmetic = Literal["real", "float32", "float64"]
-"""Whose order is certified: that of the exact scores, or that of every run in this arithmetic (POMT-PREC-1: float32
-for inputs in half precision too)."""
+from pomt_ref.bounds.softmax import softmax_bounds
+from pomt_ref.bounds.steps import Arithmetic, Step
 
 FORMATS: Final = {"float32": torch.finfo(torch.float32), "float64": torch.finfo(torch.float64)}
 """The arithmetics by name."""
@@ -32,9 +29,7 @@ ROUNDED: Final = 1 + 2.0**-40
 """Covers the float64 rounding of the bounds themselves."""
 
 
-def score_margin(
-    sums: Box, largest: Box, values: Box, *, logits: Box | None, prefix: int, arithmetic: Arithmetic
-) -> Float64[Tensor, "batch patches"]:
+def score_margin(step: Step, sums: Box, largest: Box) -> Float64[Tensor, "batch patches"]:
     r"""FLOAT-1 over a box: how far a score in this arithmetic may be from the exact one; zero for ``"real"``.
 
     .. math:: \varepsilon_j = (1 + u)(E^m_j + E^p_j) + u s_j + \lambda
@@ -43,26 +38,26 @@ def score_margin(
     e^{±ω} on every attention, and so e^{2ω} on m.
 
     Arguments:
+        step: its boxes and its arithmetic.
         sums: bounds of S, (batch, patches).
         largest: bounds of M, (1 or batch, 1).
-        values: bounds of v, (batch, heads, tokens, features).
-        logits: the box of logits, if that is where the run begins.
-        prefix: number P of prefix tokens.
-        arithmetic: of the run.
 
     Raises:
         PomtError: the clause does not apply: sums that leave the format.
     """
-    if arithmetic == "real":
+    if step.arithmetic == "real":
         return torch.zeros_like(sums.lo)
-    info = FORMATS[arithmetic]
+    info = FORMATS[step.arithmetic]
     unit, tiny = info.eps / 2, info.smallest_normal * info.eps / 2
-    softmax = sums.lo.new_zeros(()) if logits is None else _softmax_exponent(_span(logits), logits.shape[-1], unit)
+    softmax = sums.lo.new_zeros(())
+    if step.logits is not None:
+        softmax = _softmax_exponent(_span(step.logits), step.logits.shape[-1], unit)
     relative = (sums.hi / largest.lo).clamp(max=1)
-    attention = _attention_error(relative, largest.lo, values.shape[2], softmax, unit, tiny)
-    magnitude = _magnitude_error(values, unit, tiny, info.max)[:, prefix:]
-    size = relative + value_share_bounds(values, prefix=prefix).hi
-    margin = ((1 + unit) * (attention + magnitude) + unit * size + tiny) * ROUNDED
+    share = softmax_bounds(step.value_sums).hi
+    attention = _attention_error(relative, largest.lo, step.values.shape[2], softmax, unit, tiny)
+    magnitude = _magnitude_error(step, share, unit, tiny, info.max)
+    size = relative + share[:, step.prefix :]
+    margin = ((1 + unit) * (attention + magnitude[:, step.prefix :]) + unit * size + tiny) * ROUNDED
     refuse("certify", "sums that the arithmetic holds", "margin", margin, ~margin.isfinite(), clause="FLOAT-1")
     return margin
 
@@ -99,17 +94,17 @@ def _attention_error(
     return torch.where(sigma + lost < 1, error, torch.inf)
 
 
-def _magnitude_error(values: Box, unit: float, tiny: float, most: float) -> Float64[Tensor, "batch tokens"]:
+def _magnitude_error(
+    step: Step, share: Float64[Tensor, "batch tokens"], unit: float, tiny: float, most: float
+) -> Float64[Tensor, "batch tokens"]:
     """E^p, for all tokens."""
-    tokens, features = values.shape[2:]
-    strongest = torch.maximum(values.lo.amax(dim=1).abs(), values.hi.amax(dim=1).abs())
+    tokens, features = step.values.shape[2:]
+    strongest = torch.maximum(step.values.lo.amax(dim=1).abs(), step.values.hi.amax(dim=1).abs())
     weight = strongest.sum(dim=-1)
-    sums = value_sum_bounds("certify", values)
-    distance = sums.hi.amax(dim=1, keepdim=True) - sums.lo
+    distance = step.value_sums.hi.amax(dim=1, keepdim=True) - step.value_sums.lo
     tau = ((1 + (features + 1) * unit) * (1 + unit) - 1) * weight + tiny
     worst = tau.amax(dim=1, keepdim=True)
     omega = tau + worst + ARGUMENT_ROUNDINGS * unit * 2 * worst + _softmax_exponent(distance, tokens, unit)
-    share = value_share_bounds(values, prefix=0).hi
     grown = (share * omega.expm1()).clamp(max=1 + 2 * unit) + (tokens + 2) * tiny
     return torch.where((1 + unit) * weight.amax() < most, grown, torch.inf)
 

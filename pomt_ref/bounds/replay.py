@@ -21,7 +21,10 @@ class Replay:
     """What came of checking a certificate; true if nothing was refuted."""
 
     orders: int
-    """How many certain orders of two patches were derived again."""
+    """How many certain orders of two patches were claimed."""
+    by_planes: int
+    """How many of them rest on linear planes in the tokens, and were not derived again; zero unless the certificate is
+    one of tokens."""
     refuted: tuple[str, ...]
     """Claims that could not be derived, for instance ``order[0, 3, 5]``; empty if the certificate holds."""
 
@@ -63,25 +66,26 @@ def replay(
         ranges: claimed bounds of ``attention`` (D), ``values`` (δ) and ``largest`` (M).
         mean: claimed bounds of the mean row.
     """
+    claimed = int(order.sum())
     samples = [derive(step, sample) for sample in range(len(order))]
     tops = [(max(each.sums_low), max(each.sums_high)) for each in samples]
     if step.normalisation == "batch":
         tops = [(max(low for low, _ in tops), max(high for _, high in tops))]
-    refuted = [*_refuted_ranges(samples, tops, ranges)]
-    confirmed = np.zeros_like(order)
-    for sample, each in enumerate(samples):
-        derived = _derived_order(each, tops[sample % len(tops)], margin[sample])
-        confirmed[sample] = order[sample] & derived
-        refuted += [f"order[{sample}, {i}, {j}]" for i, j in np.argwhere(order[sample] & ~derived)]
-    refuted += _refuted_fates(confirmed, kept, discarded, step.keep)
+    derived = np.stack([_derived_order(*each) for each in zip(samples, tops * len(samples), margin, strict=False)])
+    missing, refuted = order & ~derived, []
+    if not step.from_tokens:
+        refuted += _refuted_ranges(samples, tops, ranges)
+        refuted += [f"order[{sample}, {i}, {j}]" for sample, i, j in np.argwhere(missing)]
+        order = order & derived
+    refuted += _refuted_fates(order, kept, discarded, step.keep)
     if mean is not None:
         refuted += _refuted_means(step, kept, discarded, mean)
-    return Replay(int(order.sum()), tuple(refuted))
+    return Replay(claimed, int(missing.sum()) if step.from_tokens else 0, tuple(refuted))
 
 
 def derive(step: Step, sample: int) -> Derived:
     """The ranges of one sample."""
-    values = _value_differences(step.values, sample, step.prefix)
+    values = _value_differences(step, sample)
     if step.logits is not None:
         return _from_logits(step.logits, sample, step.prefix, values)
     assert step.attention is not None  # noqa: S101 -- a step has exactly one of the two
@@ -106,11 +110,14 @@ def _from_logits(logits: Box, sample: int, prefix: int, values: Integers) -> Der
     return Derived(sums_low, sums_high, attention, values)
 
 
-def _value_differences(values: Box, sample: int, prefix: int) -> Integers:
-    """sup of δ of one sample: a softmax with one head and one row."""
-    sums = [_exact(side[sample].amax(dim=0).cpu().numpy()).sum(axis=1) for side in _sides(values)]
-    row: Row = row_of(*(list(side) for side in sums))
-    return difference_sup([row], prefix)
+def _value_differences(step: Step, sample: int) -> Integers:
+    """sup of δ of one sample: a softmax with one head and one row, of sums that are exact where they follow from v."""
+    if step.from_tokens:
+        sums = [_exact(side[sample].cpu().numpy()) for side in _sides(step.value_sums)]
+    else:
+        sums = [_exact(side[sample].amax(dim=0).cpu().numpy()).sum(axis=1) for side in _sides(step.values)]
+    low, high = (list(side) for side in sums)
+    return difference_sup([row_of(low, high)], step.prefix)
 
 
 def _derived_order(each: Derived, top: tuple[int, int], margin: Float64[np.ndarray, " patches"]) -> Integers:

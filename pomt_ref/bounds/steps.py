@@ -1,10 +1,14 @@
 """LIN-1 · what a certificate is asked of: one pruning step whose inputs are boxes."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from pomt_ref.bounds.box import Box
-from pomt_ref.bounds.margins import Arithmetic
 from pomt_ref.types import Normalisation
+
+Arithmetic = Literal["real", "float32", "float64"]
+"""Whose order is certified: that of the exact scores, or that of every run in this arithmetic (POMT-PREC-1: float32
+for inputs in half precision too)."""
 
 
 @dataclass(frozen=True)
@@ -13,6 +17,8 @@ class Step:
 
     values: Box
     """Of v, (batch, heads, tokens, features)."""
+    value_sums: Box
+    """Of t, (batch, tokens): the exact range over ``values``, or a better one."""
     logits: Box | None
     """Of the attention before softmax, (batch, heads, tokens, tokens)."""
     attention: Box | None
@@ -27,3 +33,5 @@ class Step:
     """POMT-ATT-2: over what M is taken."""
     arithmetic: Arithmetic
     """Of the run that the certificate covers."""
+    from_tokens: bool = False
+    """Whether the boxes were themselves derived from a box of tokens: more may then be known than they say."""
