@@ -4,7 +4,7 @@ Planes are written in deviations: a logit less its value at the center of the bo
 is its intercept.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import torch
@@ -44,10 +44,11 @@ def row_planes(forms: Forms, logits: Box, shares: Box, query: int) -> SoftmaxPla
     differences = row_differences(forms, logits, query)
     lo, hi = (1 / side.exp().sum(dim=-1) for side in (differences.hi, differences.lo))
     shares = shares.intersect(Box(lo * (1 - FAR_BELOW), (hi * (1 + FAR_BELOW)).clamp(max=1)))
-    planes = softmax_planes(forms.center[:, query], differences, shares)
+    planes = _better_below(forms, query, softmax_planes(forms.center[:, query], differences, shares))
     lo = planes.lower_value - _reach(forms, planes.lower, planes.lower_value, query)
     hi = planes.upper_value + _reach(forms, planes.upper, planes.upper_value, query)
-    return softmax_planes(forms.center[:, query], differences, shares.intersect(Box(lo, hi)))
+    shares = shares.intersect(Box(lo, hi))
+    return _better_below(forms, query, softmax_planes(forms.center[:, query], differences, shares))
 
 
 def softmax_planes(center: Float64[Tensor, "heads keys"], differences: Box, shares: Box) -> SoftmaxPlanes:
@@ -78,6 +79,35 @@ def softmax_planes(center: Float64[Tensor, "heads keys"], differences: Box, shar
     upper = _on_logits(-(steep / whole).unsqueeze(-1) * exponentials)
     upper_value = shares.lo - steep * (whole.log() + bottom)
     return SoftmaxPlanes(*_or_constant(lower, 1 / total, shares.lo), *_or_constant(upper, upper_value, shares.hi))
+
+
+def _better_below(forms: Forms, query: int, planes: SoftmaxPlanes) -> SoftmaxPlanes:
+    r"""Lower planes by another way, wherever they are higher at the center.
+
+    .. math:: a_k = e^{z_k - \log \sum_m e^{z_m}}, \qquad z_m = \mathrm{logit}_m - \sum_j w_j \, \mathrm{logit}_j
+
+    With w the shares at the center, z moves less than a difference to one logit. The sum is under its chords, its
+    logarithm under a tangent, and exp over one.
+    """
+    weights = forms.center[:, query].softmax(dim=-1)
+    keys = weights.shape[1]
+    apart = torch.eye(keys, dtype=weights.dtype, device=weights.device) - weights.unsqueeze(1)
+    value = torch.einsum("hmj,hj->hm", apart, forms.center[:, query])
+    reach = _reach(forms, apart, value, query)
+    low = (value - reach).exp()
+    rise = torch.where(reach > 0, low * (2 * reach).expm1() / (2 * reach), low)
+    total = (low + rise * reach).sum(dim=-1, keepdim=True)
+    share = value.exp() / total
+    steep = rise / total
+    below = torch.eye(keys, dtype=weights.dtype, device=weights.device) - steep.unsqueeze(1)
+    below = below + (steep.sum(dim=-1, keepdim=True) - 1).unsqueeze(-1) * weights.unsqueeze(1)
+    lower = share.unsqueeze(-1) * below
+    better = (share > planes.lower_value) & lower.isfinite().all(dim=-1)
+    return replace(
+        planes,
+        lower=torch.where(better.unsqueeze(-1), lower, planes.lower),
+        lower_value=torch.where(better, share, planes.lower_value),
+    )
 
 
 def row_differences(forms: Forms, logits: Box, query: int) -> Box:
