@@ -30,10 +30,10 @@ class Box:
     (torch.Size([2]), tensor([ True, False]))
     """
 
-    lo: Float64[Tensor, "*axes"]
-    """The lower bounds."""
-    hi: Float64[Tensor, "*axes"]
-    """The upper bounds, none below its lower one."""
+    lo: Float[Tensor, "*axes"]
+    """The lower bounds, in float64."""
+    hi: Float[Tensor, "*axes"]
+    """The upper bounds, in float64; none below its lower one."""
 
     def __post_init__(self) -> None:
         """Refuse what is no box, and hold the bounds in float64."""

@@ -85,14 +85,14 @@ def mean_bounds(x: Box, fate: Fates, *, prefix: int, keep: int, arithmetic: Arit
     """
     lo, hi = x.lo[:, prefix:], x.hi[:, prefix:]
     count = lo.shape[1] - keep
-    highest = _largest_total(hi, fate, count) / count
-    lowest = -_largest_total(-lo, fate, count) / count
-    size = _largest_total(torch.maximum(lo.abs(), hi.abs()), fate, count) / count
+    highest = largest_total(hi, fate, count) / count
+    lowest = -largest_total(-lo, fate, count) / count
+    size = largest_total(torch.maximum(lo.abs(), hi.abs()), fate, count) / count
     slack = 4 * UNIT * (lo.shape[1] + 4) * size + mean_margin(size, discarded=count, arithmetic=arithmetic)
     return Box(lowest - slack, highest + slack)
 
 
-def _largest_total(
+def largest_total(
     rows: Float64[Tensor, "batch patches channels"], fate: Fates, count: int
 ) -> Float64[Tensor, "batch channels"]:
     """The largest sum of ``count`` rows that include those certainly discarded and none certainly kept."""

@@ -33,17 +33,17 @@ class AttentionLayer:
         PomtError: weights that are not finite floating tensors, or whose shapes disagree.
     """
 
-    query_weight: Float64[Tensor, "heads features channels"]
+    query_weight: Float[Tensor, "heads features channels"]
     """Wᵍ of the queries."""
-    key_weight: Float64[Tensor, "heads features channels"]
+    key_weight: Float[Tensor, "heads features channels"]
     """Of the keys."""
-    value_weight: Float64[Tensor, "heads features channels"]
+    value_weight: Float[Tensor, "heads features channels"]
     """Of the values."""
-    query_bias: Float64[Tensor, "heads features"]
+    query_bias: Float[Tensor, "heads features"]
     """bᵍ of the queries."""
-    key_bias: Float64[Tensor, "heads features"]
+    key_bias: Float[Tensor, "heads features"]
     """Of the keys."""
-    value_bias: Float64[Tensor, "heads features"]
+    value_bias: Float[Tensor, "heads features"]
     """Of the values."""
 
     def __post_init__(self) -> None:

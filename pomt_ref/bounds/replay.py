@@ -120,14 +120,16 @@ def _value_differences(step: Step, sample: int) -> Integers:
     return difference_sup([row_of(low, high)], step.prefix)
 
 
-def _derived_order(each: Derived, top: tuple[int, int], margin: Float64[np.ndarray, " patches"]) -> Integers:
+def _derived_order(
+    each: Derived, top: tuple[int, int], margin: Float64[np.ndarray, " patches"]
+) -> Bool[np.ndarray, "patches patches"]:
     """Whether D + M (δ - ε_i - ε_j) is above zero at its least, for all pairs."""
     allowed = ceiling(_exact(margin) * ONE, np.ones(len(margin), dtype=object))
     share = -each.values.T - allowed[:, None] - allowed[None, :]
     scaled = np.where(share >= 0, integers([top[0]]), integers([top[1]])) * share
     decided = -each.attention.T * ONE + scaled > 0
     np.fill_diagonal(decided, val=False)
-    return decided.astype(bool)
+    return np.asarray(decided, dtype=bool)
 
 
 def _refuted_ranges(
