@@ -58,9 +58,11 @@ class Problem:
 
 
 def make_problem(seed: int, *, radius: float, batch: int = 1) -> Problem:
-    """A step of one to four heads and up to nine tokens; a radius of one moves logits by one and values by a quarter."""
+    """A step of one to four heads and up to nine tokens; a radius of 1 moves logits by 1, values by 1/4."""
     generator = torch.Generator().manual_seed(seed)
-    heads, prefix, patches, features = (draw(generator, least, most) for least, most in ((1, 4), (0, 2), (2, 7), (1, 4)))
+    heads, prefix, patches, features = (
+        draw(generator, least, most) for least, most in ((1, 4), (0, 2), (2, 7), (1, 4))
+    )
     tokens = prefix + patches
     logits = 2 * torch.randn(batch, heads, tokens, tokens, generator=generator, dtype=torch.float64)
     values = torch.randn(batch, heads, tokens, features, generator=generator, dtype=torch.float64) / 2

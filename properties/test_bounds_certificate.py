@@ -188,8 +188,8 @@ class TestTokens:
         keep = draw(generator, 0, patches - 1)
         certificate = certify_tokens(tokens, layer, prefix=prefix, keep=keep)
         assert certificate.step.logits is not None
-        boxes = {"logits": certificate.step.logits, "values": certificate.step.values}
-        intervals = certify(**boxes, prefix=prefix, keep=keep)
+        step = certificate.step
+        intervals = certify(logits=step.logits, values=step.values, prefix=prefix, keep=keep)
         assert (certificate.attention.hi <= intervals.attention.hi).all()
         assert (certificate.values.hi <= intervals.values.hi + 1e-12).all()
         assert not (intervals.order & ~certificate.order).any()

@@ -1,4 +1,4 @@
-"""LIN-1 · ranges of shares and of their differences: no point of the box is outside, and some point reaches every end."""
+"""LIN-1 · ranges of shares and their differences: no point of the box is outside, some point reaches every end."""
 
 from itertools import product
 from typing import Final

@@ -161,7 +161,7 @@ class TestEnvelope:
         point = inside(box, shares)
         corners = list(box.corners())
         # In units of the widths: a solver's tolerance is absolute, and a box may be very narrow.
-        widths = [(high - low) or 1 for low, high in zip(box.lower, box.upper, strict=True)]
+        widths = [(high - low) or Fraction(1) for low, high in zip(box.lower, box.upper, strict=True)]
         units = np.array([[*unit(box, corner, widths), 1.0] for corner in corners]).T
         heights = [float(max(corner) - box.largest_lower) for corner in corners]
         solved = linprog(-np.array(heights), A_eq=units, b_eq=[*unit(box, point, widths), 1.0])

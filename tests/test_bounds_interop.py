@@ -113,7 +113,9 @@ def test_step_of_attention_is_refused() -> None:
 @pytest.mark.parametrize(("i", "j", "sample"), [(0, 0, 0), (4, 0, 0), (0, -1, 0), (0, 1, 2)])
 def test_pair_that_is_not_there_is_refused(certificate: Certificate, i: int, j: int, sample: int) -> None:
     """The message echoes the arguments."""
-    expected = rf"^to_vnnlib: expected two patches in \[0, 3\] .* \[0, 1\] \(LIN-1\), got i={i}, j={j}, sample={sample}$"
+    expected = (
+        rf"^to_vnnlib: expected two patches in \[0, 3\] .* \[0, 1\] \(LIN-1\), got i={i}, j={j}, sample={sample}$"
+    )
     with pytest.raises(CountError, match=expected):
         to_vnnlib(certificate, i, j, sample=sample)
 

@@ -59,7 +59,8 @@ def lowest(
     for start in range(restarts):
         shares = [torch.rand(box.shape, generator=generator, dtype=torch.float64).to(box.lo.device) for box in boxes]
         point = tuple(
-            box.lo + share * (box.hi - box.lo) if start else box.center for box, share in zip(boxes, shares, strict=True)
+            box.lo + share * (box.hi - box.lo) if start else box.center
+            for box, share in zip(boxes, shares, strict=True)
         )
         for step in range(steps + 1):
             with torch.enable_grad():

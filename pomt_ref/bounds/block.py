@@ -56,7 +56,8 @@ def block_difference(certificate: Certificate, mlp: MlpResidual | None = None) -
     >>> from pomt_ref.bounds import certify
     >>> logits = torch.tensor([[[[3.0, 1.0, 1.0], [3.0, 1.0, 1.0], [3.0, 1.0, 1.0]]]])
     >>> x = Box.point(torch.tensor([[[9.0], [1.0], [2.0]]]))
-    >>> certificate = certify(logits=Box.point(logits), values=Box.point(torch.zeros(1, 1, 3, 1)), x=x, prefix=0, keep=1)
+    >>> values = Box.point(torch.zeros(1, 1, 3, 1))
+    >>> certificate = certify(logits=Box.point(logits), values=values, x=x, prefix=0, keep=1)
     >>> block_difference(certificate).rows.center.flatten()
     tensor([ 0.0000,  0.5000, -0.5000], dtype=torch.float64)
     """

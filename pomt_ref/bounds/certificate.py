@@ -63,8 +63,8 @@ class Certificate:
         """LIN-1: derive every claim again, with integers and multiprecision arithmetic in place of float64.
 
         Returns:
-            what was replayed and what was refuted; true if nothing was. Its cost grows with heads x patches³: seconds for
-            64 patches, half a minute for 196.
+            what was replayed and what was refuted; true if nothing was. Its cost grows with heads x patches³: seconds
+            for 64 patches, half a minute for 196.
         """
         return replay(
             self.step,
@@ -88,11 +88,12 @@ class Certificate:
             sample: of the batch.
 
         Returns:
-            the point, and the difference of the two scores at it. If it is not positive, the point is a counterexample to
-            "i before j"; if it is, only M stands between the bound and the truth.
+            the point, and the difference of the two scores at it. If it is not positive, the point is a counterexample
+            to "i before j"; if it is, only M stands between the bound and the truth.
 
         Raises:
-            PomtError: patches or samples that are not there, or a pair whose order is certain: it has no counterexample.
+            PomtError: patches or samples that are not there, or a pair whose order is certain: it has no
+            counterexample.
         """
         samples, patches, _ = self.order.shape
         for name, value, most in (("i", i, patches), ("j", j, patches), ("sample", sample, samples)):
@@ -209,7 +210,8 @@ def checked_step(
 ) -> Step:
     """The boundary: one kind of attention, shapes that agree, counts in their range, and value sums that are finite."""
     for name, box in {"values": values, "logits": logits, "attention": attention, "x": x}.items():
-        if not isinstance(box, Box) and (box is not None or name == "values"):
+        missing = box is None and name != "values"
+        if not missing and not isinstance(box, Box):
             raise KindError(function, CLAUSE, f"{name}, a Box", type(box).__name__)
     if (logits is None) == (attention is None):
         got = "neither" if logits is None else "both"
@@ -218,8 +220,10 @@ def checked_step(
     if arithmetic not in get_args(Arithmetic):
         expected = f"arithmetic in {get_args(Arithmetic)}"
         raise OptionError(function, CLAUSE, expected, f"arithmetic={arithmetic!r}")
-    weighed = {"logits": logits.lo} if logits is not None else {"attn": attention.lo} if attention is not None else {}
-    contracts.layer(function, prefix=prefix, check="shapes", v=values.lo, **weighed)
+    if logits is not None:
+        contracts.layer(function, prefix=prefix, check="shapes", v=values.lo, logits=logits.lo)
+    if attention is not None:
+        contracts.layer(function, prefix=prefix, check="shapes", v=values.lo, attn=attention.lo)
     batch, _, tokens, _ = values.shape
     if x is not None and (x.lo.ndim != 3 or x.shape[:2] != (batch, tokens)):  # noqa: PLR2004 -- batch, tokens, channels
         raise ShapeError(function, CLAUSE, f"x of shape ({batch}, {tokens}, channels)", f"{(*x.shape,)}")

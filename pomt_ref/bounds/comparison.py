@@ -27,16 +27,18 @@ TOKEN_RADII: Final = (1e-3, 3e-3, 1e-2)
 
 INTRODUCTION: Final = """# Bounds, measured
 
-This page is written by `python -m pomt_ref.bounds.comparison`, which `nox -s bounds` runs. Seconds are those of one core of
+This page is written by `python -m pomt_ref.bounds.comparison`, which `nox -s bounds` runs. Seconds are those of one
+core of
 the machine that ran it last; every other figure is the same everywhere. [Sound bounds](bounds.md) explains the terms.
 """
 
 PLANES: Final = """
 ## Planes above the maximum
 
-Boxes of one attention entry in every head, from softmax over {keys} keys whose logits move by 0.3. The gap is the distance
-from the maximum to the plane, in units of the height of the box, $w_1 - L$: its mean over the box, and its largest value in
-the box, both averaged over {boxes} boxes. MaxLin, Ti-Lin and the default have the same, least mean.
+Boxes of one attention entry in every head, from softmax over {keys} keys whose logits move by 0.3. The gap is the
+distance
+from the maximum to the plane, in units of the height of the box, $w_1 - L$: its mean over the box, and its largest
+value in the box, both averaged over {boxes} boxes. MaxLin, Ti-Lin and the default have the same, least mean.
 
 | plane | {heads} |
 |---|{rules}|
@@ -45,9 +47,10 @@ the box, both averaged over {boxes} boxes. MaxLin, Ti-Lin and the default have t
 SHARES: Final = """
 ## Patches whose fate is certain
 
-One step with {tokens} tokens, one of them prefix, 3 heads, 64 features, and 70 % of the patches kept. Logits move by ε, values by
-ε / 8. Percent of the patches that are certainly kept or certainly discarded, mean over {seeds} seeds. The limit counts the
-patches whose fate an attack did not change.
+One step with {tokens} tokens, one of them prefix, 3 heads, 64 features, and 70 % of the patches kept. Logits move by ε,
+values by
+ε / 8. Percent of the patches that are certainly kept or certainly discarded, mean over {seeds} seeds. The limit counts
+the patches whose fate an attack did not change.
 
 | ε | score intervals | M multiplied out | exact pairs | limit | seconds |
 |---|---|---|---|---|---|
@@ -56,9 +59,10 @@ patches whose fate an attack did not change.
 DROPS: Final = """
 ## A box of tokens
 
-{tokens} tokens through random linear maps, one of them prefix, 3 heads, 16 features, and 70 % of the patches kept; every entry of
-every token moves by ε. The drop of $D_{{ij}}$ below its value at the center, summed over pairs, relative to the drop that signed
-gradient steps reach: 1 would be exact. Mean over {seeds} seeds.
+{tokens} tokens through random linear maps, one of them prefix, 3 heads, 16 features, and 70 % of the patches kept;
+every entry of
+every token moves by ε. The drop of $D_{{ij}}$ below its value at the center, summed over pairs, relative to the drop
+that signed gradient steps reach: 1 would be exact. Mean over {seeds} seeds.
 
 | ε | drop by intervals | drop by planes | certain by intervals, % | certain by planes, % | seconds |
 |---|---|---|---|---|---|
@@ -98,7 +102,9 @@ def share_rows(*, seeds: int, tokens: int) -> Iterator[str]:
 def drop_rows(*, seeds: int, tokens: int) -> Iterator[str]:
     """The rows of the third table."""
     for radius in TOKEN_RADII:
-        found = [difference_drops(tokens=tokens, heads=3, features=16, radius=radius, seed=seed) for seed in range(seeds)]
+        found = [
+            difference_drops(tokens=tokens, heads=3, features=16, radius=radius, seed=seed) for seed in range(seeds)
+        ]
         yield _row(radius, found, ("intervals", "planes", "certain_intervals", "certain_planes"), digits=2)
 
 

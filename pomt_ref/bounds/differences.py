@@ -80,7 +80,7 @@ def value_difference(values: Box, *, prefix: int = 1) -> Box:
 
 
 def share_difference(value_sums: Box, *, prefix: int) -> Box:
-    """POMT-MAG-1: the exact range of δ over a box of value sums t, (batch, tokens): a softmax of one head and one row."""
+    """POMT-MAG-1: the exact range of δ over a box of value sums t, (batch, tokens): one head, one row."""
     each = exponentials(value_sums)
     sup = torch.stack([_sum_over_rows(_row(each, sample), prefix) for sample in range(len(each.low))])
     return antisymmetric(sup)
@@ -159,9 +159,7 @@ def _sum_features(strongest: Float64[Tensor, "batch tokens features"], sign: int
     return strongest.sum(dim=-1) + sign * 2 * UNIT * strongest.shape[-1] * strongest.abs().sum(dim=-1)
 
 
-def _sum_over_rows(
-    each: Exponentials, prefix: int
-) -> Float64[Tensor, "patches patches"]:
+def _sum_over_rows(each: Exponentials, prefix: int) -> Float64[Tensor, "patches patches"]:
     """sup of Σ over rows of the strongest head of i less that of j, rounded up."""
     patches = (..., slice(prefix, None))
     low, high = each.low[patches], each.high[patches]
@@ -202,13 +200,11 @@ def _strongest_head(
     With i high, j low and every other key between its bounds, y = 1 / denominator is free between 1 / with_high (of j)
     and 1 / with_low (of i). The row's value E_i y - max(E_j y, c) is concave in y.
     """
-    best = None
+    best = low.new_full((*low.shape[1:], low.shape[2]), -torch.inf)
     for rising, falling, least, most, other in zip(high, low, with_low, with_high, others, strict=True):
         largest = (1 / least).unsqueeze(-1)
         equal = torch.where(falling > 0, torch.maximum(other / falling, 1 / most), torch.inf).unsqueeze(-2)
         up, down, c = rising.unsqueeze(-1), falling.unsqueeze(-2), other.unsqueeze(-2)
         y = torch.where(up >= down, largest, torch.minimum(equal, largest))
-        value = (up * y).sub_(torch.maximum(y.mul_(down), c))
-        best = value if best is None else torch.maximum(best, value, out=best)
-    assert best is not None  # noqa: S101 -- contracts refuse a layer without heads
+        torch.maximum(best, (up * y).sub_(torch.maximum(y.mul_(down), c)), out=best)
     return best

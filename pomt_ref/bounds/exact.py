@@ -1,6 +1,7 @@
 """LIN-1 · the ranges of softmax differences once more, in integers: what a certificate is checked with.
 
-Numbers are integers in units of 2⁻¹²⁸, rounded outward by floor and ceiling; exponentials come from mpmath at 256 bits. No
+Numbers are integers in units of 2⁻¹²⁸, rounded outward by floor and ceiling; exponentials come from mpmath at 256 bits.
+No
 float64 is computed here and no formula is shared with :mod:`pomt_ref.bounds.differences`: the best denominator is not
 chosen by cases, all three candidates are tried.
 """
@@ -8,7 +9,7 @@ chosen by cases, all three candidates are tried.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import mpmath
 import numpy as np
@@ -38,17 +39,17 @@ class Row:
     @property
     def least_total(self) -> Integers:
         """For every key i the least denominator: i high, the others low."""
-        return self.low_down.sum() - self.low_down + self.high_down
+        return _array(self.low_down.sum() - self.low_down + self.high_down)
 
     @property
     def most_total(self) -> Integers:
         """For every key j the largest denominator: j low, the others high."""
-        return self.high_up.sum() - self.high_up + self.low_up
+        return _array(self.high_up.sum() - self.high_up + self.low_up)
 
     @property
     def least(self) -> Integers:
         """inf of every share, rounded down."""
-        return self.low_down * ONE // (self.high_up.sum() - self.high_up + self.low_down)
+        return _array(self.low_down * ONE // (self.high_up.sum() - self.high_up + self.low_down))
 
     @property
     def most(self) -> Integers:
@@ -68,8 +69,8 @@ def row_of(low: Sequence[Fraction], high: Sequence[Fraction]) -> Row:
 def difference_sup(rows: Sequence[Row], prefix: int) -> Integers:
     """sup of (max over heads of a_i) - (max over heads of a_j) for one query, all pairs of patches, rounded up.
 
-    With head h rising the difference is E_i y - max(E_j y, c): concave in y = 1 / denominator, so it is largest at an end
-    of the range of y or where both terms are equal.
+    With head h rising the difference is E_i y - max(E_j y, c): concave in y = 1 / denominator, so it is largest at an
+    end of the range of y or where both terms are equal.
     """
     least = [row.least[prefix:] for row in rows]
     best = None
@@ -85,7 +86,7 @@ def difference_sup(rows: Sequence[Row], prefix: int) -> Integers:
 
 def ceiling(numerator: Integers, denominator: Integers) -> Integers:
     """Division rounded up."""
-    return -(-numerator // denominator)
+    return _array(-(-numerator // denominator))
 
 
 def integers(values: Sequence[int]) -> Integers:
@@ -105,7 +106,12 @@ def _head_sup(row: Row, c: Integers, prefix: int) -> Integers:
     # Where E_j y = c for some y of the range; a c of zero has it at y = 0, which no range reaches.
     crossing = (down > 0) & (c * most_total >= down * ONE) & (c * least_total <= down * ONE)
     safe = np.where(down > 0, down, 1)
-    return np.where(crossing, np.maximum(best, ceiling(up * c, safe) - c), best)
+    return _array(np.where(crossing, np.maximum(best, ceiling(up * c, safe) - c), best))
+
+
+def _array(values: Any) -> Integers:  # noqa: ANN401 -- arithmetic on arrays of objects has no type of its own
+    """The same array, for the type checker."""
+    return cast("Integers", values)
 
 
 def _exponential(argument: Fraction) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""LIN-1 · the point of a box where one token is furthest below another: the closed forms are attained, here is where."""
+"""LIN-1 · the point of a box where one token is furthest below another: where the closed forms are attained."""
 
 from dataclasses import dataclass
 
@@ -67,9 +67,7 @@ def score_difference(
     return float(scores[i] - scores[j])
 
 
-def extreme_rows(
-    rows: Box, low: int, high: int
-) -> Float64[Tensor, "heads queries keys"]:
+def extreme_rows(rows: Box, low: int, high: int) -> Float64[Tensor, "heads queries keys"]:
     """Logits of every row where (max over heads of a_high) - (max over heads of a_low) is largest.
 
     One head does the rising: ``high`` up, ``low`` down, the others in between, so that the denominator is the best
@@ -89,9 +87,7 @@ def extreme_rows(
     return torch.stack(points)[best, :, torch.arange(len(best), device=best.device)].transpose(0, 1)
 
 
-def _risen(
-    row: Box, low: int, high: int, others: Float64[Tensor, " queries"]
-) -> Float64[Tensor, "queries keys"]:
+def _risen(row: Box, low: int, high: int, others: Float64[Tensor, " queries"]) -> Float64[Tensor, "queries keys"]:
     """One head's logits with ``high`` up, ``low`` down and the denominator that is best against the other heads."""
     top = row.hi.amax(dim=-1, keepdim=True)
     down, up = (row.lo - top).exp(), (row.hi - top).exp()

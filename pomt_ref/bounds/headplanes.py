@@ -1,7 +1,7 @@
 r"""LIN-1 · the maximum over heads of planes that share their variables.
 
-Over a box of shares the heads go their own ways. Over a box of tokens they do not: what moves one head moves the others.
-For any weights α of the simplex
+Over a box of shares the heads go their own ways. Over a box of tokens they do not: what moves one head moves the
+others. For any weights α of the simplex
 
 .. math:: \max_h f_h \;\le\; \sum_g \alpha_g f_g + \max_h \sup_x \Bigl(f_h - \sum_g \alpha_g f_g\Bigr)
 
@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from pomt_ref.bounds.layer import FAR_BELOW, Forms
+from pomt_ref.bounds.layer import Forms
 from pomt_ref.bounds.softplanes import SoftmaxPlanes
 
 DESCENTS: Final = 30

@@ -33,9 +33,9 @@ def to_onnx(step: Step) -> Any:  # noqa: ANN401 -- onnx.ModelProto, which an env
         step: of a certificate that was asked with logits; its shapes and its prefix count.
 
     Returns:
-        ``onnx.ModelProto``, checked by ``onnx.checker``. Verifiers take one input and one output, so the input ``X`` holds
-        the logits (heads, tokens, tokens) and then the values (heads, tokens, features), the output ``Y`` holds D (patches,
-        patches), then t (tokens), then p (patches), each in row-major order.
+        ``onnx.ModelProto``, checked by ``onnx.checker``. Verifiers take one input and one output, so the input ``X``
+        holds the logits (heads, tokens, tokens) and then the values (heads, tokens, features), the output ``Y`` holds D
+        (patches, patches), then t (tokens), then p (patches), each in row-major order.
 
     Raises:
         MissingExtraError: onnx is not installed (extra ``interop``).

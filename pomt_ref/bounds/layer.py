@@ -5,6 +5,7 @@ every ξ in [-1, 1], a logit is its value at the center, a form linear in ξ, an
 bounded and not followed further.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -68,7 +69,7 @@ class AttentionLayer:
     def from_joint(
         cls, weight: Float[Tensor, "joint channels"], bias: Float[Tensor, " joint"], *, heads: int
     ) -> "AttentionLayer":
-        """The layer of one joint map of queries, keys and values, one after the other, as vision transformers store it."""
+        """The layer of one joint map of queries, keys and values, as vision transformers store it."""
         weights = weight.reshape(3, heads, -1, weight.shape[1])
         biases = bias.reshape(3, heads, -1)
         return cls(*weights, *biases)
@@ -76,7 +77,7 @@ class AttentionLayer:
     @property
     def scale(self) -> float:
         """What logits are multiplied by: 1 / √D."""
-        return float(self.query_weight.shape[1]) ** -0.5
+        return 1 / math.sqrt(self.query_weight.shape[1])
 
 
 @dataclass(frozen=True)
@@ -164,9 +165,7 @@ def _logit_bounds(forms: Forms) -> Box:
 
 def _product_bounds(queries: Box, keys: Box, scale: float) -> Box:
     """The range of q · k with every feature on its own: what nothing better may ever exceed."""
-    ends = [
-        left.unsqueeze(3) * right.unsqueeze(2) for left in (queries.lo, queries.hi) for right in (keys.lo, keys.hi)
-    ]
+    ends = [left.unsqueeze(3) * right.unsqueeze(2) for left in (queries.lo, queries.hi) for right in (keys.lo, keys.hi)]
     products = torch.stack(ends)
     slack = FAR_BELOW * products.abs().amax(dim=0).sum(dim=-1) * scale
     lo, hi = products.amin(dim=0).sum(dim=-1), products.amax(dim=0).sum(dim=-1)

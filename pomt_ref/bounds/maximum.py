@@ -12,7 +12,7 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from pomt_ref.bounds.box import CLAUSE, Box, refuse
-from pomt_ref.bounds.directed import products, sum_down, sum_up
+from pomt_ref.bounds.directed import products, sum_up
 from pomt_ref.bounds.linear import LinearBounds
 from pomt_ref.errors import CountError, KindError, OptionError
 

@@ -72,7 +72,7 @@ class Drops:
 
 
 def attention_boxes(heads: int, *, count: int, seed: int) -> Box:
-    """Boxes of one attention entry in every head, (heads, count): from logits within 0.3 of random ones, 16 keys a row."""
+    """Boxes of one attention entry in every head, (heads, count): logits within 0.3, 16 keys a row."""
     generator = torch.Generator().manual_seed(seed)
     logits = torch.randn(heads, count // 16, 16, generator=generator, dtype=torch.float64)
     shares = softmax_bounds(Box.around(logits, 0.3))
@@ -129,13 +129,11 @@ def chain_of_maxima(box: Box) -> LinearBounds:
         slopes[place] = step.upper_slopes[1]
         lo, hi = pair.lo.amax(dim=0), pair.hi.amax(dim=0)
     whole = relax_max(box, dim=0)
-    return LinearBounds(
-        box, whole.dim, whole.lower_slopes, whole.lower_intercept, slopes, intercept, whole.interval
-    )
+    return LinearBounds(box, whole.dim, whole.lower_slopes, whole.lower_intercept, slopes, intercept, whole.interval)
 
 
 def random_step(tokens: int, heads: int, *, seed: int) -> tuple[Tensor, Tensor]:
-    """Logits and values of one sample as in a trained layer: heads that differ, keys that all queries like, 64 features."""
+    """Logits and values of one sample: heads that differ, keys that all queries like, 64 features."""
     generator = torch.Generator().manual_seed(seed)
 
     def normal(*shape: int) -> Tensor:
@@ -146,14 +144,14 @@ def random_step(tokens: int, heads: int, *, seed: int) -> tuple[Tensor, Tensor]:
 
 
 def certified_shares(tokens: int, heads: int, *, radius: float, seed: int) -> Shares:
-    """One step of ``tokens`` tokens, the first a prefix, 70 % of the others kept; values move an eighth as far as logits."""
+    """One step, its first token a prefix, 70 % of the others kept; values move an eighth as far as logits."""
     logits, values = random_step(tokens, heads, seed=seed)
-    boxes = {"logits": Box.around(logits, radius), "values": Box.around(values, radius / 8)}
+    box = Box.around(logits, radius)
     keep = int(0.7 * (tokens - 1))
     start = time.perf_counter()
-    certificate = certify(**boxes, keep=keep)
+    certificate = certify(logits=box, values=Box.around(values, radius / 8), keep=keep)
     seconds = time.perf_counter() - start
-    sums = attention_sum_bounds(softmax_bounds(boxes["logits"]), prefix=1)
+    sums = attention_sum_bounds(softmax_bounds(box), prefix=1)
     largest = batch_max_bounds(sums)
     apart = Box(sums.lo.unsqueeze(2) - sums.hi.unsqueeze(1), sums.hi.unsqueeze(2) - sums.lo.unsqueeze(1))
     multiplied = certain_order(apart, certificate.values, largest, certificate.margin)
@@ -177,22 +175,24 @@ def attacked(certificate: Certificate) -> Bool[Tensor, "batch patches"]:
     step = certificate.step
     assert step.logits is not None  # noqa: S101 -- measured on logits
     boxes = (step.logits, step.values)
-    centers = [box.center for box in boxes]
-    before = _kept(*centers, step.keep)
-    scores = _scores(*centers)
+    scores = _scores(boxes[0].center, boxes[1].center)
+    before = _kept(scores, step.keep)
     cut = scores.sort(dim=1, descending=True).values[:, step.keep - 1 : step.keep]
     near = (scores - cut).abs().argsort(dim=1)[0]
     changed = torch.zeros_like(before)
     for patch in range(before.shape[1]):
         falls = bool(before[0, patch])
         for others in (0, 3, len(near) // 8, len(near) // 3, len(near)):
-            points = [_pushed(box, patch + 1, near[:others] + 1, axis, falls=falls) for box, axis in zip(boxes, (3, 2), strict=True)]
-            changed |= _kept(*points, step.keep) != before
+            points = [
+                _pushed(box, patch + 1, near[:others] + 1, axis, falls=falls)
+                for box, axis in zip(boxes, (3, 2), strict=True)
+            ]
+            changed |= _kept(_scores(points[0], points[1]), step.keep) != before
     return changed
 
 
 def difference_drops(*, tokens: int, heads: int, features: int, radius: float, seed: int) -> Drops:
-    """A random layer of linear maps, the first token a prefix that all queries like: planes, intervals and an attack."""
+    """A random layer of linear maps, the first token a prefix: planes, intervals and an attack."""
     generator = torch.Generator().manual_seed(seed)
     channels = heads * features
     weights = torch.randn(3, heads, features, channels, generator=generator, dtype=torch.float64) / channels**0.5
@@ -222,7 +222,7 @@ def difference_drops(*, tokens: int, heads: int, features: int, radius: float, s
 
 
 def attacked_differences(box: Box, layer: AttentionLayer) -> Float64[Tensor, "1 patches patches"]:
-    """The least S_i - S_j that signed gradient steps find for every pair, from the center and from two random points."""
+    """The least S_i - S_j that signed gradient steps find for every pair, from the center and two random points."""
     patches = box.shape[1] - 1
     generator = torch.Generator().manual_seed(0)
     found = torch.full((1, patches, patches), torch.inf, dtype=torch.float64)
@@ -252,9 +252,8 @@ def _scores(logits: Tensor, values: Tensor) -> Float64[Tensor, "batch patches"]:
     return sums / sums.max() + values.amax(dim=1).sum(dim=-1).softmax(dim=-1)[:, 1:]
 
 
-def _kept(logits: Tensor, values: Tensor, keep: int) -> Bool[Tensor, "batch patches"]:
-    """The kept set at a point."""
-    scores = _scores(logits, values)
+def _kept(scores: Float64[Tensor, "batch patches"], keep: int) -> Bool[Tensor, "batch patches"]:
+    """Which patches these scores keep."""
     return torch.zeros_like(scores, dtype=torch.bool).scatter(1, scores.topk(keep, dim=1).indices, value=True)
 
 
@@ -272,5 +271,3 @@ def _token_sums(x: Tensor, layer: AttentionLayer) -> Float64[Tensor, "batch patc
     q = torch.einsum("hdc,bnc->bhnd", layer.query_weight, x) + layer.query_bias.unsqueeze(1)
     k = torch.einsum("hdc,bnc->bhnd", layer.key_weight, x) + layer.key_bias.unsqueeze(1)
     return (layer.scale * q @ k.mT).softmax(dim=-1)[:, :, 1:, 1:].amax(dim=1).sum(dim=1)
-
-

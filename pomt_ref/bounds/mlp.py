@@ -75,7 +75,9 @@ class MlpResidual:
         lo, hi = share * x.lo - others_hi - slack, share * x.hi - others_lo + slack
         largest = torch.maximum(lo.abs(), hi.abs())
         smallest = torch.where((lo <= 0) & (hi >= 0), 0.0, torch.minimum(lo.abs(), hi.abs()))
-        most, least = ((side.square().mean(dim=-1, keepdim=True) + self.norm.eps).sqrt() for side in (largest, smallest))
+        most, least = (
+            (side.square().mean(dim=-1, keepdim=True) + self.norm.eps).sqrt() for side in (largest, smallest)
+        )
         lo = lo / torch.where(lo >= 0, most, least) * (1 - FAR_BELOW * lo.sign())
         hi = hi / torch.where(hi >= 0, least, most) * (1 + FAR_BELOW * hi.sign())
         weight, bias = _double(self.norm.weight), _double(self.norm.bias)

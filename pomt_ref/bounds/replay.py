@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float64
 from torch import Tensor
 
 from pomt_ref.bounds.box import Box
-from pomt_ref.bounds.exact import ONE, Integers, Row, ceiling, difference_sup, integers, row_of
+from pomt_ref.bounds.exact import ONE, Integers, ceiling, difference_sup, integers, row_of
 from pomt_ref.bounds.steps import Step
 
 Range = tuple[Float64[np.ndarray, "..."], Float64[np.ndarray, "..."]]
@@ -72,7 +72,8 @@ def replay(
     if step.normalisation == "batch":
         tops = [(max(low for low, _ in tops), max(high for _, high in tops))]
     derived = np.stack([_derived_order(*each) for each in zip(samples, tops * len(samples), margin, strict=False)])
-    missing, refuted = order & ~derived, []
+    missing = order & ~derived
+    refuted: list[str] = []
     if not step.from_tokens:
         refuted += _refuted_ranges(samples, tops, ranges)
         refuted += [f"order[{sample}, {i}, {j}]" for sample, i, j in np.argwhere(missing)]
@@ -101,13 +102,12 @@ def derive(step: Step, sample: int) -> Derived:
 def _from_logits(logits: Box, sample: int, prefix: int, values: Integers) -> Derived:
     """S and D of one sample from a box of logits, row by row."""
     low, high = (_exact(side[sample].cpu().numpy()) for side in _sides(logits))
-    sums_low = sums_high = attention = 0
-    for query in range(prefix, low.shape[1]):
-        rows = [row_of(list(low[head, query]), list(high[head, query])) for head in range(len(low))]
-        sums_low = sums_low + np.maximum.reduce([row.least[prefix:] for row in rows])
-        sums_high = sums_high + np.maximum.reduce([row.most[prefix:] for row in rows])
-        attention = attention + difference_sup(rows, prefix)
-    return Derived(sums_low, sums_high, attention, values)
+    queries = range(prefix, low.shape[1])
+    rows = [[row_of(list(low[head, q]), list(high[head, q])) for head in range(len(low))] for q in queries]
+    sums_low = [np.maximum.reduce([row.least[prefix:] for row in heads]) for heads in rows]
+    sums_high = [np.maximum.reduce([row.most[prefix:] for row in heads]) for heads in rows]
+    attention = [difference_sup(heads, prefix) for heads in rows]
+    return Derived(np.add.reduce(sums_low), np.add.reduce(sums_high), np.add.reduce(attention), values)
 
 
 def _value_differences(step: Step, sample: int) -> Integers:
@@ -132,9 +132,7 @@ def _derived_order(
     return np.asarray(decided, dtype=bool)
 
 
-def _refuted_ranges(
-    samples: list[Derived], tops: list[tuple[int, int]], ranges: Mapping[str, Range]
-) -> Iterator[str]:
+def _refuted_ranges(samples: list[Derived], tops: list[tuple[int, int]], ranges: Mapping[str, Range]) -> Iterator[str]:
     """Claimed bounds of D, δ and M that are not wide enough."""
     for sample, each in enumerate(samples):
         for name, sup in (("attention", each.attention), ("values", each.values)):

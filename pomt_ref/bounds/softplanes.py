@@ -33,7 +33,7 @@ class SoftmaxPlanes:
 
 
 def row_planes(forms: Forms, logits: Box, shares: Box, query: int) -> SoftmaxPlanes:
-    """Planes for the row of one query: once from what is known of its shares, and again from what the planes say of them.
+    """Planes for the row of one query: from what is known of its shares, and from what the planes say of them.
 
     Arguments:
         forms: the logits of the sample as forms.

@@ -119,9 +119,7 @@ def sum_forms(forms: Forms, logits: Box, shares: Box, prefix: int) -> tuple[SumF
     return _summed(forms, below, prefix), _summed(forms, above, prefix)
 
 
-def difference_sup(
-    forms: Forms, below: SumForms, above: SumForms, prefix: int
-) -> Float64[Tensor, "patches patches"]:
+def difference_sup(forms: Forms, below: SumForms, above: SumForms, prefix: int) -> Float64[Tensor, "patches patches"]:
     """sup of S_i - S_j by the upper plane of i less the lower plane of j, as one form, rounded up."""
     rows = []
     for i in range(len(above.value)):

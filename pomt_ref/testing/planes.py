@@ -1,7 +1,7 @@
 """LIN-1 as checks in rational arithmetic: planes above and below a maximum over a box, held without any tolerance.
 
-Numbers are fractions, and a float64 is one: nothing here rounds. A plane above a maximum is above it everywhere if it is
-at the 2ⁿ corners, since plane less maximum is concave; one below is checked where a convex function less a plane can
+Numbers are fractions, and a float64 is one: nothing here rounds. A plane above a maximum is above it everywhere if it
+is at the 2ⁿ corners, since plane less maximum is concave; one below is checked where a convex function less a plane can
 be least.
 """
 
@@ -96,12 +96,12 @@ def family_plane(variables: Variables, t: Fraction) -> Plane:
 
 def holds_above(variables: Variables, plane: Plane) -> int:
     """LIN-1: at no corner is the maximum above the plane; answers how many corners were asked."""
-    count = 0
-    for count, corner in enumerate(variables.corners(), start=1):
+    corners = list(variables.corners())
+    for corner in corners:
         if plane.at(corner) < max(corner):
             short = float(max(corner) - plane.at(corner))
             raise LawViolation("LIN-1", f"upper plane {short:.3g} below the maximum at {_shown(corner)}")
-    return count
+    return len(corners)
 
 
 def holds_below(variables: Variables, plane: Plane) -> None:
@@ -113,7 +113,9 @@ def holds_below(variables: Variables, plane: Plane) -> None:
     for s in variables.knots:
         point = tuple(min(bound, s) for bound in variables.upper)
         if plane.at(point) > s:
-            raise LawViolation("LIN-1", f"lower plane {float(plane.at(point) - s):.3g} above the maximum at {_shown(point)}")
+            raise LawViolation(
+                "LIN-1", f"lower plane {float(plane.at(point) - s):.3g} above the maximum at {_shown(point)}"
+            )
 
 
 def touches(variables: Variables, plane: Plane) -> None:

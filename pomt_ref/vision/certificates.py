@@ -56,7 +56,7 @@ def attention_layer(model: DigitsViT, *, block: int = PRUNED_BLOCK) -> Attention
 
 
 def certify_digit(model: DigitsViT, image: Float[Tensor, "8 8"], *, radius: float, remove: int = REMOVE) -> Certificate:
-    """What is certain of pruning one digit, alone in its batch, if every token of the pruned block moves by ``radius``."""
+    """What is certain of pruning one digit, alone in its batch, if every token moves by ``radius``."""
     tokens = attention_input(model, image.unsqueeze(0))
     return certify_tokens(Box.around(tokens, radius), attention_layer(model), prefix=PREFIX, remove=remove)
 

@@ -10,7 +10,16 @@ from jaxtyping import Float
 from torch import Tensor
 
 from pomt_ref.bounds import Certificate
-from pomt_ref.vision.pictures import Axes, Figure, Rectangle, show_image
+from pomt_ref.errors import MissingExtraError
+
+try:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Rectangle
+except ImportError as error:
+    raise MissingExtraError("fates", "plots", "matplotlib") from error
+
+from pomt_ref.vision.pictures import show_image
 
 KEPT: Final = "#0072b2"
 """Colour of the frame of a patch that stays kept: told from the other one without colour vision."""
@@ -52,7 +61,10 @@ def show_fates(
 
 
 def compare_fates(
-    images: Float[Tensor, "images rows columns"], certificates: Sequence[Sequence[Certificate]], *, radii: Sequence[float]
+    images: Float[Tensor, "images rows columns"],
+    certificates: Sequence[Sequence[Certificate]],
+    *,
+    radii: Sequence[float],
 ) -> Figure:
     """A figure: an image a column, an ε a row.
 
