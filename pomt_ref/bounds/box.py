@@ -64,6 +64,10 @@ class Box:
         reach = torch.as_tensor(radius, dtype=torch.float64, device=middle.device).detach()
         if not bool((reach >= 0).all()) or not bool(reach.isfinite().all()):
             raise ValuesError("Box.around", CLAUSE, "a finite radius >= 0", f"radius={radius}")
+        trailing = zip(reversed(reach.shape), reversed(middle.shape), strict=False)
+        if reach.ndim > middle.ndim or any(size not in {1, wanted} for size, wanted in trailing):
+            expected = f"a radius that broadcasts to {(*middle.shape,)}"
+            raise ShapeError("Box.around", CLAUSE, expected, f"{(*reach.shape,)}")
         reach = reach.expand_as(middle)
         return cls(sum_down([middle, -reach]), sum_up([middle, reach]))
 
@@ -89,7 +93,10 @@ class Box:
         return inside.all(dim=axes) if axes else inside
 
     def intersect(self, other: "Box") -> "Box":
-        """What lies in both boxes."""
+        """What lies in both boxes; an error if that is nothing."""
+        if self.shape != other.shape:
+            got = f"{(*self.shape,)} and {(*other.shape,)}"
+            raise ShapeError("Box.intersect", CLAUSE, "boxes of one shape", got)
         return Box(torch.maximum(self.lo, other.lo), torch.minimum(self.hi, other.hi))
 
     def _check_pair(self) -> None:

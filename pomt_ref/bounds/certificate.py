@@ -182,8 +182,10 @@ def sum_bounds(step: Step) -> tuple[Box, Box]:
 def decide(step: Step, *, sums: Box, attention: Box) -> Certificate:
     """A certificate from bounds of S and D, however they were found."""
     largest = batch_max_bounds(sums, normalisation=step.normalisation)
-    expected = "some patch-to-patch attention above zero at every point of the box"
-    refuse("certify", expected, "M", largest.lo, largest.lo <= 0, clause="POMT-ATT-2")
+    if step.attention is not None:
+        # A softmax is never zero: for logits a lower bound of zero is underflow, and sound.
+        expected = "some patch-to-patch attention above zero at every point of the box"
+        refuse("certify", expected, "M", largest.lo, largest.lo <= 0, clause="POMT-ATT-2")
     values = share_difference(step.value_sums, prefix=step.prefix)
     margin = score_margin(step, sums, largest)
     order = certain_order(attention, values, largest, margin)

@@ -19,6 +19,9 @@ HEADS: Final = (3, 6, 12)
 BOXES: Final = 2048
 """Boxes of the first table."""
 
+TOKENS: Final = (197, 17)
+"""N of the second and of the third table."""
+
 LOGIT_RADII: Final = (1e-3, 1e-2, 3e-2, 1e-1)
 """ε of the second table."""
 
@@ -69,17 +72,12 @@ that signed gradient steps reach: 1 would be exact. Mean over {seeds} seeds.
 """
 
 
-def page(*, seeds: int, tokens: tuple[int, int] = (197, 17)) -> Iterator[str]:
-    """The page, part by part.
-
-    Arguments:
-        seeds: random steps that the second and third tables average over.
-        tokens: N of the second and of the third table.
-    """
+def page(*, seeds: int) -> Iterator[str]:
+    """The page, part by part, the second and third tables averaged over so many random steps."""
     yield INTRODUCTION
     yield "".join(plane_table())
-    yield SHARES.format(tokens=tokens[0], seeds=seeds) + "".join(share_rows(seeds=seeds, tokens=tokens[0]))
-    yield DROPS.format(tokens=tokens[1], seeds=seeds) + "".join(drop_rows(seeds=seeds, tokens=tokens[1]))
+    yield SHARES.format(tokens=TOKENS[0], seeds=seeds) + "".join(share_rows(seeds=seeds, tokens=TOKENS[0]))
+    yield DROPS.format(tokens=TOKENS[1], seeds=seeds) + "".join(drop_rows(seeds=seeds, tokens=TOKENS[1]))
 
 
 def plane_table() -> Iterator[str]:

@@ -70,6 +70,10 @@ class AttentionLayer:
         cls, weight: Float[Tensor, "joint channels"], bias: Float[Tensor, " joint"], *, heads: int
     ) -> "AttentionLayer":
         """The layer of one joint map of queries, keys and values, as vision transformers store it."""
+        if weight.ndim != 2 or weight.shape[:1] != bias.shape or weight.shape[0] % (3 * heads):  # noqa: PLR2004 -- a matrix
+            expected = f"a weight (3 x {heads} x features, channels) and its bias"
+            got = f"{(*weight.shape,)}, {(*bias.shape,)}"
+            raise ShapeError("AttentionLayer.from_joint", CLAUSE, expected, got)
         weights = weight.reshape(3, heads, -1, weight.shape[1])
         biases = bias.reshape(3, heads, -1)
         return cls(*weights, *biases)

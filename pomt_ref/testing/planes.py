@@ -22,8 +22,8 @@ from pomt_ref.testing.violation import LawViolation
 ROUNDED: Final = Fraction(1, 10**12)
 """How far, relative to the size of a box, a plane may be from the best one: float64 slopes are off by about 1e-16."""
 
-KINDS: Final = ("ordinary", "tied", "nested", "points", "attention", "uneven")
-"""Boxes: any; with equal bounds; each in the next; some of no width; between zero and one; of very different widths."""
+KINDS: Final = ("ordinary", "tied", "level", "nested", "points", "attention", "uneven")
+"""Boxes: any; with some equal bounds; with one upper bound for all; each in the next; some of no width; between zero and one; of very different widths."""
 
 
 @dataclass(frozen=True)
@@ -185,6 +185,8 @@ def make_variables(kind: str, count: int, generator: np.random.Generator) -> Var
     match kind:
         case "tied":
             first, second = generator.integers(-2, 3, size=(2, count)) / 4
+        case "level":
+            second = np.full(count, np.abs(first).max())
         case "nested":
             first, second = -np.arange(1.0, count + 1) / 3, np.arange(1.0, count + 1) / 7
         case "points":
