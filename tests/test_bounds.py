@@ -21,7 +21,7 @@ from pomt_ref.bounds import (
     relax_max,
     worst_gap,
 )
-from pomt_ref.bounds.directed import down, dot_down, dot_up, products, sum_down, sum_up, two_product, up
+from pomt_ref.bounds.directed import dot_down, dot_up, down, products, sum_down, sum_up, two_product, up
 from pomt_ref.bounds.measuring import attention_boxes, certified_shares, difference_drops, mean_maximum, random_step
 from pomt_ref.errors import MissingExtraError
 from pomt_ref.vision import certificates
@@ -34,6 +34,11 @@ ROOT: Final = Path(__file__).parent.parent
 def double(*values: float) -> torch.Tensor:
     """A float64 tensor."""
     return torch.tensor(values, dtype=torch.float64)
+
+
+def real_mlp(model: DigitsViT) -> MlpResidual:
+    """What the pruned block of the digits model adds after the step."""
+    return MlpResidual.of(model.get_submodule("blocks.1.mlp_norm"), model.get_submodule("blocks.1.mlp"))
 
 
 class TestDirected:
@@ -100,7 +105,7 @@ class TestPlanes:
         assert ((slopes >= 0) & (slopes <= 1)).all()
 
     def test_twelve_tied_heads_are_not_collapsed(self) -> None:
-        """The trap of w₂: among equal upper bounds MaxLin's plane is the constant, and the default is not lower there."""
+        """The trap of w₂: among equal upper bounds MaxLin's plane is the constant, and the envelope knows better."""
         box = Box(torch.zeros(12), torch.ones(12))
         assert relax_max(box, upper="maxlin").upper_slopes.sum() == 0
         assert max_envelope(box, torch.full((12,), 1 / 12)).item() == pytest.approx(1.0)
@@ -167,8 +172,7 @@ class TestMlp:
     """LIN-1: the interval of an MLP residual holds it, and is a point at a point."""
 
     def test_point_is_exact(self) -> None:
-        block = load_model().blocks[1]
-        mlp = MlpResidual.of(block.mlp_norm, block.mlp)
+        mlp = real_mlp(load_model())
         x = torch.randn(2, 3, 64, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
         bounds = mlp.bounds(Box.point(x))
         assert bounds.contains(mlp(x))
@@ -176,15 +180,14 @@ class TestMlp:
 
     def test_real_block_differs_by_no_more_than_certified(self) -> None:
         model, image = load_model(), load_digits("test").images[:1]
-        block = model.blocks[1]
         seen = model.capture(image)
         certificate = certify(
             attention=Box.point(seen.attn), values=Box.point(seen.v), x=Box.around(seen.x, 0.001), remove=8
         )
-        bounds = block_difference(certificate, MlpResidual.of(block.mlp_norm, block.mlp))
+        mlp = real_mlp(model)
+        bounds = block_difference(certificate, mlp)
         out = certificate.discarded[0].nonzero().flatten() + 1
         mean = seen.x[:, out].double().mean(dim=1, keepdim=True)
-        mlp = MlpResidual.of(block.mlp_norm, block.mlp)
         found = mean + mlp(mean) - seen.x[:, out].double() - mlp(seen.x[:, out])
         chosen = out - 1
         assert ((bounds.rows.lo[:, chosen] <= found) & (found <= bounds.rows.hi[:, chosen])).all()

@@ -24,7 +24,7 @@ class Box:
 
     Raises:
         PomtError: bounds that are no floating tensors, of two shapes or devices, empty, not finite, or lo > hi
-        somewhere.
+            somewhere.
 
     >>> box = Box(torch.tensor([0.0, 1.0]), torch.tensor([2.0, 1.0]))
     >>> box.shape, box.contains(torch.tensor([[2.0, 1.0], [2.0, 1.5]]))

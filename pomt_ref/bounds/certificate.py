@@ -93,7 +93,7 @@ class Certificate:
 
         Raises:
             PomtError: patches or samples that are not there, or a pair whose order is certain: it has no
-            counterexample.
+                counterexample.
         """
         samples, patches, _ = self.order.shape
         for name, value, most in (("i", i, patches), ("j", j, patches), ("sample", sample, samples)):

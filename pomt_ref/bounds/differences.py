@@ -97,8 +97,8 @@ def value_sum_bounds(function: str, values: Box) -> Box:
 def attention_sum_bounds(attention: Box, *, prefix: int) -> Box:
     """POMT-ATT-1: the range of S over a box of attention (batch, heads, tokens, tokens), rounded outward.
 
-    For a box of logits, :func:`pomt_ref.bounds.softmax_bounds` gives the attention; both ends of S are then attained,
-    since every row and every head goes its own way.
+    For a box of logits, :func:`~pomt_ref.bounds.softmax.softmax_bounds` gives the attention; both ends of S are then
+    attained, since every row and every head goes its own way.
     """
     lo, hi = (side[:, :, prefix:, prefix:].amax(dim=1) for side in (attention.lo, attention.hi))
     slack = 4 * UNIT * lo.shape[1]
@@ -111,7 +111,7 @@ def batch_max_bounds(sums: Box, *, normalisation: Normalisation = "batch") -> Bo
     .. math:: \max_j \inf S_j \;\le\; M \;\le\; \max_j \sup S_j
 
     The upper end is attained. M is never bounded apart from what it divides: see
-    :func:`pomt_ref.bounds.certify`.
+    :func:`~pomt_ref.bounds.certificate.certify`.
 
     Arguments:
         sums: bounds of S, (batch, patches).
@@ -141,7 +141,8 @@ def antisymmetric(sup: Float64[Tensor, "batch patches patches"]) -> Box:
     """Suprema of differences as a box: what i can exceed j by is what j can fall short of i."""
     exact = sup.clone()
     exact.diagonal(dim1=1, dim2=2).zero_()
-    return Box(-exact.mT, exact)
+    # A difference from zero, so that no zero is negative.
+    return Box(0 - exact.mT, exact)
 
 
 def _samples(logits: Box, prefix: int) -> list[Box]:

@@ -28,7 +28,7 @@ def max_envelope(box: Box, x: Float[Tensor, "*axes"], *, dim: int | None = None)
     Arguments:
         box: bounds of the variables.
         x: a point of the box, of its shape.
-        dim: the axis of the maximum, as for :func:`pomt_ref.bounds.relax_max`.
+        dim: the axis of the maximum, as for :func:`~pomt_ref.bounds.maximum.relax_max`.
 
     Returns:
         the envelope, with ``dim`` left out, rounded up: never below the true one.
@@ -60,14 +60,15 @@ def max_envelope(box: Box, x: Float[Tensor, "*axes"], *, dim: int | None = None)
 def worst_gap(bounds: LinearBounds, *, side: Side = "upper") -> Float64[Tensor, "..."]:
     r"""LIN-1: the largest distance, over the box, between the maximum and one of its planes.
 
-    .. math:: \sup_x \; a \cdot x + b - \max_i x_i \;=\; b + \max_{s \in \{L\} \cup \{u_i > L\}} \sum_i a_i \min(u_i, s)
-    - s
+    .. math::
+        \sup_x \; a \cdot x + b - \max_i x_i
+        \;=\; b + \max_{s \in \{L\} \cup \{u_i > L\}} \sum_i a_i \min(u_i, s) - s
 
     Where the maximum is s, every variable goes as high as it may. The sum is concave in s, so its largest value lies at
     the first s above which no more than one of the slopes adds up.
 
     Arguments:
-        bounds: of a maximum, as :func:`pomt_ref.bounds.relax_max` gives them.
+        bounds: of a maximum, as :func:`~pomt_ref.bounds.maximum.relax_max` gives them.
         side: which plane.
 
     Returns:

@@ -54,10 +54,10 @@ def certify_tokens(
             tokens after the norm.
         layer: the linear maps.
         x: bounds of the tokens that are pruned, for the mean row; taken as independent of the rest.
-        prefix: as for :func:`pomt_ref.bounds.certify`.
-        keep: as for :func:`pomt_ref.bounds.certify`.
-        remove: as for :func:`pomt_ref.bounds.certify`.
-        normalisation: as for :func:`pomt_ref.bounds.certify`.
+        prefix: as for :func:`~pomt_ref.bounds.certificate.certify`.
+        keep: as for :func:`~pomt_ref.bounds.certificate.certify`.
+        remove: as for :func:`~pomt_ref.bounds.certificate.certify`.
+        normalisation: as for :func:`~pomt_ref.bounds.certificate.certify`.
 
     Returns:
         the certificate, over the real numbers; its D is the better, pair by pair, of linear planes and of the exact

@@ -23,7 +23,8 @@ ROUNDED: Final = Fraction(1, 10**12)
 """How far, relative to the size of a box, a plane may be from the best one: float64 slopes are off by about 1e-16."""
 
 KINDS: Final = ("ordinary", "tied", "level", "nested", "points", "attention", "uneven")
-"""Boxes: any; with some equal bounds; with one upper bound for all; each in the next; some of no width; between zero and one; of very different widths."""
+"""Boxes: any; with some equal bounds; with one upper bound for all; each in the next; some of no width; between zero
+and one; of very different widths."""
 
 
 @dataclass(frozen=True)

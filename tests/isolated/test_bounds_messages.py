@@ -136,8 +136,10 @@ REFUSALS: Final[list[tuple[Callable[[], object], str, str]]] = [
     (
         lambda: relax_max(PAIR, upper="best"),  # type: ignore[arg-type]
         "OptionError",
-        "relax_max: expected upper in ('volume-minimax', 'minimax', 'parallel', 'deeppoly', 'maxlin', 'ti-lin') (LIN-1), "
-        "got upper='best'",
+        (
+            "relax_max: expected upper in ('volume-minimax', 'minimax', 'parallel', 'deeppoly', 'maxlin', 'ti-lin') "
+            "(LIN-1), got upper='best'"
+        ),
     ),
     (
         lambda: relax_max(PAIR, lower="best"),  # type: ignore[arg-type]
@@ -147,8 +149,10 @@ REFUSALS: Final[list[tuple[Callable[[], object], str, str]]] = [
     (
         lambda: relax_max(box(2, 3)),
         "OptionError",
-        "relax_max: expected dim, unless the box has one axis or (batch, heads, …) four (LIN-1), got dim=None for a box of "
-        "shape (2, 3)",
+        (
+            "relax_max: expected dim, unless the box has one axis or (batch, heads, …) four (LIN-1), "
+            "got dim=None for a box of shape (2, 3)"
+        ),
     ),
     (lambda: relax_max(PAIR, dim=1), "CountError", "relax_max: expected -1 <= dim <= 0 (LIN-1), got dim=1"),
     (lambda: relax_max(PAIR, dim=True), "KindError", "relax_max: expected dim, an int (LIN-1), got dim=True"),
@@ -256,7 +260,10 @@ REFUSALS: Final[list[tuple[Callable[[], object], str, str]]] = [
     (
         lambda: step(logits=None, attention=LOGITS),
         "ValuesError",
-        "certify: expected some patch-to-patch attention above zero at every point of the box (POMT-ATT-2), got M[0, 0] = 0",
+        (
+            "certify: expected some patch-to-patch attention above zero at every point of the box (POMT-ATT-2), "
+            "got M[0, 0] = 0"
+        ),
     ),
     (
         lambda: step(values=Box(HUGE.lo, HUGE.hi)),
@@ -308,7 +315,7 @@ REFUSALS: Final[list[tuple[Callable[[], object], str, str]]] = [
         "certify_tokens: expected 0 <= keep <= 2 (POMT-PRUNE-1), got keep=9 (tokens=4, prefix=1)",
     ),
     (
-        lambda: replace(LAYER, key_weight=3),
+        lambda: replace(LAYER, key_weight=3),  # type: ignore[arg-type]
         "KindError",
         "AttentionLayer: expected key_weight, a torch.Tensor (LIN-1), got int",
     ),
@@ -330,7 +337,10 @@ REFUSALS: Final[list[tuple[Callable[[], object], str, str]]] = [
     (
         lambda: AttentionLayer.from_joint(torch.ones(10, 4), torch.ones(10), heads=2),
         "ShapeError",
-        "AttentionLayer.from_joint: expected a weight (3 x 2 x features, channels) and its bias (LIN-1), got (10, 4), (10,)",
+        (
+            "AttentionLayer.from_joint: expected a weight (3 x 2 x features, channels) and its bias (LIN-1), "
+            "got (10, 4), (10,)"
+        ),
     ),
     # blocks and attacks
     (
@@ -346,8 +356,10 @@ REFUSALS: Final[list[tuple[Callable[[], object], str, str]]] = [
     (
         lambda: MlpResidual.of(nn.LayerNorm(2), nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 2))),
         "KindError",
-        "MlpResidual.of: expected LayerNorm and Sequential(Linear, GELU, Linear) (LIN-1), got LayerNorm and "
-        "Sequential(Linear, ReLU, Linear)",
+        (
+            "MlpResidual.of: expected LayerNorm and Sequential(Linear, GELU, Linear) (LIN-1), "
+            "got LayerNorm and Sequential(Linear, ReLU, Linear)"
+        ),
     ),
     (
         lambda: MlpResidual.of(nn.Identity(), nn.Linear(2, 2)),
