@@ -5,8 +5,10 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Final
 
+import numpy as np
 import pytest
 import torch
+from hypothesis import find
 
 from pomt_ref.bounds import (
     AttentionLayer,
@@ -24,6 +26,7 @@ from pomt_ref.bounds import (
 from pomt_ref.bounds.directed import dot_down, dot_up, down, products, sum_down, sum_up, two_product, up
 from pomt_ref.bounds.measuring import attention_boxes, certified_shares, difference_drops, mean_maximum, random_step
 from pomt_ref.errors import MissingExtraError
+from pomt_ref.testing import planes
 from pomt_ref.vision import certificates
 from pomt_ref.vision.digits import load_digits, load_model
 from pomt_ref.vision.vit import DigitsViT
@@ -131,6 +134,7 @@ class TestGoals:
         assert found.seconds <= 4
 
     def test_planes_drop_little_more_than_an_attack(self) -> None:
+        """One of the four seeds whose mean stands in docs/comparison.md."""
         found = difference_drops(tokens=17, heads=3, features=16, radius=1e-2, seed=1)
         assert 1 <= found.planes <= 1.3 < found.intervals
         assert found.certain_planes >= found.certain_intervals
@@ -204,6 +208,7 @@ class TestPage:
     def test_main_writes_every_table(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(comparison, "BOXES", 32)
         monkeypatch.setattr(comparison, "TOKENS", (9, 5))
+        monkeypatch.setattr("pomt_ref.bounds.measuring.STRONGER_STEPS", 2)
         file = tmp_path / "page.md"
         assert comparison.main(["--output", str(file), "--seeds", "1"]) == 0
         text = file.read_text(encoding="utf-8")
@@ -273,3 +278,103 @@ class TestPicture:
         monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
         with pytest.raises(MissingExtraError, match="fates: the package matplotlib is not installed"):
             import_module("pomt_ref.vision.fates")
+
+
+class TestPaths:
+    """LIN-1: what a caller may ask for, once each: attention boxes, lower planes, samples, margins, many variables."""
+
+    def test_attention_boxes_are_certified_checked_and_refuted(self) -> None:
+        attention = torch.tensor([[[[0.2, 0.5, 0.3], [0.1, 0.7, 0.2], [0.3, 0.45, 0.25]]]])
+        certificate = certify(
+            attention=Box.around(attention, 0.05), values=Box.point(torch.zeros(1, 1, 3, 1)), prefix=0, keep=1
+        )
+        assert certificate.kept.tolist() == [[False, True, False]]
+        assert certificate.check()
+        point = certificate.counterexample(0, 2)
+        assert point.logits is None
+        assert point.reverses
+        assert certificate.step.attention is not None
+        assert certificate.step.attention.contains(point.attention)
+        sums = point.attention.amax(dim=1).sum(dim=1)[0]
+        assert float(sums[0] - sums[2]) == pytest.approx(certificate.attention.lo[0, 0, 2].item(), abs=1e-12)
+
+    def test_samples_have_a_maximum_each(self) -> None:
+        logits, values = random_step(5, 2, seed=0)
+        logits, values = torch.cat([logits, 2 * logits]), torch.cat([values, values])
+        certificate = certify(
+            logits=Box.around(logits, 0.01), values=Box.around(values, 0.01), keep=2, normalisation="sample"
+        )
+        assert certificate.largest.shape == (2, 1)
+        assert certificate.check()
+        open_pairs = (~certificate.order[1]).nonzero().tolist()
+        i, j = next((i, j) for i, j in open_pairs if i != j)
+        assert certificate.counterexample(i, j, sample=1).difference <= 0
+
+    def test_attention_run_in_float32_has_its_own_margin(self) -> None:
+        logits, values = random_step(5, 2, seed=0)
+        shares, values_box = Box.point(logits.softmax(dim=-1)), Box.point(values)
+        of_logits = certify(logits=Box.point(logits), values=values_box, keep=2, arithmetic="float32")
+        of_attention = certify(attention=shares, values=values_box, keep=2, arithmetic="float32")
+        assert (of_attention.margin < of_logits.margin).all(), "expected the softmax of the logits to cost something"
+        assert of_logits.mean is None
+
+    def test_mean_row_of_a_run_in_float32_has_room_for_rounding(self) -> None:
+        logits, values = random_step(5, 2, seed=0)
+        x = Box.point(torch.rand(1, 5, 3, generator=torch.Generator().manual_seed(0)))
+        exact, single = (
+            certify(logits=Box.point(logits), values=Box.point(values), x=x, keep=1, arithmetic=each).mean
+            for each in ("real", "float32")
+        )
+        assert exact is not None
+        assert single is not None
+        room = single.hi - exact.hi
+        assert ((room > 1e-8) & (room < 1e-6)).all()
+
+    def test_certificates_of_tokens_say_what_was_not_derived_again(self) -> None:
+        model, image = load_model(), load_digits("test").images[:1]
+        tokens, layer = certificates.attention_input(model, image)[:, :6], certificates.attention_layer(model)
+        certificate = certify_tokens(Box.around(tokens, 0.02), layer, keep=2)
+        replay = certificate.check()
+        assert replay
+        assert 0 < replay.by_planes < replay.orders
+
+    def test_lower_planes_have_a_gap_too(self) -> None:
+        box = Box(torch.zeros(2), torch.ones(2))
+        assert worst_gap(relax_max(box), side="lower").item() == 1.0
+        assert worst_gap(relax_max(box, upper="parallel", lower="minimax"), side="lower").item() == 0.5
+
+    def test_maxima_of_a_thousand_variables_are_sound(self) -> None:
+        generator = torch.Generator().manual_seed(0)
+        first, second = torch.rand(2, 1000, generator=generator, dtype=torch.float64)
+        box = Box(torch.minimum(first, second), torch.maximum(first, second))
+        bounds = relax_max(box, upper="minimax")
+        largest = box.hi.argmax()
+        worst = box.lo.clone()
+        worst[largest] = box.hi[largest]
+        exact = sum(
+            (Fraction(a) * Fraction(x) for a, x in zip(bounds.upper_slopes.tolist(), worst.tolist(), strict=True)),
+            Fraction(bounds.upper_intercept.item()),
+        )
+        assert exact >= Fraction(worst.max().item())
+
+    def test_checks_of_planes_see_every_kind_of_box(self) -> None:
+        generator = np.random.default_rng(0)
+        for kind in planes.KINDS:
+            box = planes.make_variables(kind, 4, generator)
+            plane = planes.family_plane(box, box.caps[1])
+            planes.holds_above(box, plane)
+            planes.holds_below(box, planes.Plane((Fraction(1), *[Fraction(0)] * 3), Fraction(0)))
+            middle = [(low + high) / 2 for low, high in zip(box.lower, box.upper, strict=True)]
+            assert planes.envelope(box, middle) <= plane.at(middle)
+            assert planes.gap_below(box, plane) <= 0
+
+    def test_boxes_are_drawn_from_a_seed(self) -> None:
+        drawn = find(planes.variables(most=3), lambda box: len(box.lower) == 3)
+        assert drawn.size >= 0
+
+    def test_main_without_a_picture_only_prints(
+        self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(certificates, "RADII", ())
+        assert certificates.main([]) == 0
+        assert capsys.readouterr().out == ""
