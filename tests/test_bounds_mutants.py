@@ -150,7 +150,7 @@ class TestCertificates:
 
     def refuted(self, **options: Any) -> int:  # noqa: ANN401 -- options of certify
         """How many of some certificates the replay refutes."""
-        problems = (make_problem(seed, radius=0.2) for seed in range(25))
+        problems = (make_problem(seed, radius=0.2) for seed in range(12))
         return sum(not problem.certify(**options).check() for problem in problems)
 
     def test_right_certificates_are_confirmed(self) -> None:
@@ -158,7 +158,7 @@ class TestCertificates:
 
     def test_replay_refutes_a_kept_set_that_is_one_too_large(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("pomt_ref.bounds.certificate.fates", too_sure)
-        assert self.refuted() > 5
+        assert self.refuted() > 2
 
     def test_replay_refutes_the_wrong_end_of_m(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("pomt_ref.bounds.certificate.certain_order", wrong_end_of_m)
@@ -167,7 +167,7 @@ class TestCertificates:
     def test_replay_refutes_a_range_without_the_other_keys(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Denominators in which every other key is high: too small a supremum."""
         monkeypatch.setattr(Exponentials, "others_low", Exponentials.others_high)
-        assert self.refuted() > 5
+        assert self.refuted() > 2
 
     def test_attainment_kills_forgotten_rivals(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Without the other heads' least attention D is too wide: sound, and not reached by its extremal point."""
