@@ -107,6 +107,18 @@ class TestPlanes:
         slopes = relax_max(box).upper_slopes
         assert ((slopes >= 0) & (slopes <= 1)).all()
 
+    @pytest.mark.parametrize("size", [1e-300, 1e-310, 1e-320])
+    def test_boxes_at_the_end_of_the_format_are_bounded(self, size: float) -> None:
+        """Products underflow there; the plane and the envelope stay above every corner, in rational arithmetic."""
+        box = planes.Variables(np.array([1.0, -2.0, 3.0]) * size, np.array([3.0, 5.0, 3.0 + 2.0**-50]) * size)
+        tensors = Box(torch.from_numpy(box.low), torch.from_numpy(box.high))
+        for corner in box.corners():
+            found = max_envelope(tensors, double(*map(float, corner))).item()
+            assert Fraction(found) >= max(corner)
+        bounds = relax_max(tensors)
+        slopes = tuple(map(Fraction, bounds.upper_slopes.tolist()))
+        assert planes.holds_above(box, planes.Plane(slopes, Fraction(bounds.upper_intercept.item())))
+
     def test_twelve_tied_heads_are_not_collapsed(self) -> None:
         """The trap of w₂: among equal upper bounds MaxLin's plane is the constant, and the envelope knows better."""
         box = Box(torch.zeros(12), torch.ones(12))

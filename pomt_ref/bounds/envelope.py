@@ -7,7 +7,7 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 
 from pomt_ref.bounds.box import CLAUSE, Box
-from pomt_ref.bounds.directed import UNIT, up
+from pomt_ref.bounds.directed import UNDERFLOW_SLACK, UNIT, up
 from pomt_ref.bounds.linear import LinearBounds
 from pomt_ref.bounds.maximum import axis_of_maximum, knot, sort, upper_intercept
 from pomt_ref.errors import OptionError, ShapeError, ValuesError
@@ -52,9 +52,10 @@ def max_envelope(box: Box, x: Float[Tensor, "*axes"], *, dim: int | None = None)
     taken = filled.diff(dim=-1, prepend=torch.zeros_like(filled[..., :1]))
     heights = each.caps - each.largest_lower
     base = each.largest_lower.squeeze(-1)
-    slack = 4 * (shares.shape[-1] + 4) * UNIT * heights.amax(dim=-1)
+    tallest = heights.amax(dim=-1)
+    slack = 4 * (shares.shape[-1] + 4) * (UNIT * tallest + UNDERFLOW_SLACK)
     value = base + (taken * heights).sum(dim=-1) + slack
-    return torch.where(slack > 0, up(value), base)
+    return torch.where(tallest > 0, up(value), base)
 
 
 def worst_gap(bounds: LinearBounds, *, side: Side = "upper") -> Float64[Tensor, "..."]:
