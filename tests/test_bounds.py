@@ -169,6 +169,16 @@ class TestExtremes:
         assert (attention_difference(Box.around(logits, radius)).hi.abs() <= 4.001).all()
         assert certificate.check()
 
+    @pytest.mark.parametrize("radius", [0.0, 1.0, 300.0, 2000.0])
+    def test_logits_that_spread_beyond_exponentials_are_replayed(self, radius: float) -> None:
+        """Keys whose exponentials underflow beside the prefix key; the replay has digits for them, or a bound of one."""
+        logits = torch.zeros(1, 1, 4, 4, dtype=torch.float64)
+        logits[..., 0] = 600.0
+        logits[..., 1] = 5.0
+        certificate = certify(logits=Box.around(logits, radius), values=Box.point(logits[..., :1] / 600), keep=1)
+        assert certificate.check()
+        assert bool(certificate.undetermined.any()) == (radius > 1)
+
     def test_certificate_of_no_kept_token_discards_all(self) -> None:
         logits = torch.zeros(1, 1, 4, 4)
         certificate = certify(logits=Box.around(logits, 1.0), values=Box.point(torch.zeros(1, 1, 4, 1)), keep=0)

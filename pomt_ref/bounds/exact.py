@@ -1,7 +1,6 @@
 """LIN-1 · the ranges of softmax differences once more, in integers: what a certificate is checked with.
 
-Numbers are integers in units of 2⁻¹²⁸, rounded outward by floor and ceiling; exponentials come from mpmath at 256 bits.
-No
+Numbers are integers in units of 2⁻¹²⁸, rounded outward by floor and ceiling; exponentials come from mpmath. No
 float64 is computed here and no formula is shared with :mod:`pomt_ref.bounds.differences`: the best denominator is not
 chosen by cases, all three candidates are tried.
 """
@@ -20,8 +19,8 @@ BITS: Final = 128
 ONE: Final = 1 << BITS
 """One, in these units."""
 
-PRECISION: Final = 2 * BITS
-"""Bits of mpmath's numbers, so that an exponential is right to far more than BITS places."""
+MOST_EXTRA_BITS: Final = 1200
+"""Exponentials of a row get further digits for as far as they spread, up to where float64 ends and more."""
 
 Integers = np.ndarray[Any, np.dtype[np.object_]]
 """An array of Python integers, which do not overflow."""
@@ -29,7 +28,7 @@ Integers = np.ndarray[Any, np.dtype[np.object_]]
 
 @dataclass(frozen=True)
 class Row:
-    """The exponentials of one softmax over a box, relative to its largest; each end rounded both ways."""
+    """The exponentials of one softmax over a box, in units of the row's own; each end rounded both ways."""
 
     low_down: Integers
     low_up: Integers
@@ -60,8 +59,10 @@ class Row:
 def row_of(low: Sequence[Fraction], high: Sequence[Fraction]) -> Row:
     """The exponentials of a row of logits between these bounds."""
     top = max(high)
-    with mpmath.workprec(PRECISION):
-        ends = [[_exponential(bound - top) for bound in side] for side in (low, high)]
+    # A bit and a half for each unit of the exponent: the smallest exponential still has BITS digits of its own.
+    bits = BITS + min(int((top - min(low)) * 3 / 2) + 1, MOST_EXTRA_BITS)
+    with mpmath.workprec(bits + BITS):
+        ends = [[_exponential(bound - top, bits) for bound in side] for side in (low, high)]
     (low_down, low_up), (high_down, high_up) = (zip(*side, strict=True) for side in ends)
     return Row(*(integers(end) for end in (low_down, low_up, high_down, high_up)))
 
@@ -100,13 +101,16 @@ def _head_sup(row: Row, c: Integers, prefix: int) -> Integers:
     """sup of E_i y - max(E_j y, c) for one head: i down the rows, j along the columns."""
     up, down = row.high_up[prefix:, None], row.low_down[None, prefix:]
     least_total, most_total = row.least_total[prefix:, None], row.most_total[None, prefix:]
-    at_most = ceiling(up * ONE, least_total) - np.maximum(down * ONE // least_total, c)
+    # Where even the least denominator underflows, all that is known of a share is that it is no more than one.
+    one = integers([ONE])
+    some = np.where(least_total > 0, least_total, one)
+    at_most = np.where(least_total > 0, ceiling(up * ONE, some) - np.maximum(down * ONE // some, c), one)
     at_least = ceiling(up * ONE, most_total) - np.maximum(down * ONE // most_total, c)
-    best = np.maximum(at_most, at_least)
+    best = np.minimum(np.maximum(at_most, at_least), one)
     # Where E_j y = c for some y of the range; a c of zero has it at y = 0, which no range reaches.
     crossing = (down > 0) & (c * most_total >= down * ONE) & (c * least_total <= down * ONE)
     safe = np.where(down > 0, down, 1)
-    return _array(np.where(crossing, np.maximum(best, ceiling(up * c, safe) - c), best))
+    return _array(np.where(crossing, np.maximum(best, np.minimum(ceiling(up * c, safe) - c, one)), best))
 
 
 def _array(values: Any) -> Integers:  # noqa: ANN401 -- arithmetic on arrays of objects has no type of its own
@@ -114,7 +118,7 @@ def _array(values: Any) -> Integers:  # noqa: ANN401 -- arithmetic on arrays of 
     return cast("Integers", values)
 
 
-def _exponential(argument: Fraction) -> tuple[int, int]:
-    """e^argument in units, rounded down and up, one more unit for mpmath's own rounding."""
-    value = mpmath.exp(mpmath.mpf(argument.numerator) / argument.denominator) * ONE
+def _exponential(argument: Fraction, bits: int) -> tuple[int, int]:
+    """e^argument in units of 2^-bits, rounded down and up, one more unit for mpmath's own rounding."""
+    value = mpmath.ldexp(mpmath.exp(mpmath.mpf(argument.numerator) / argument.denominator), bits)
     return max(int(mpmath.floor(value)) - 1, 0), int(mpmath.ceil(value)) + 1
