@@ -64,7 +64,7 @@ class Certificate:
 
         Returns:
             what was replayed and what was refuted; true if nothing was. Its cost grows with heads x patches³: seconds
-            for 64 patches, half a minute for 196.
+            for 64 patches, about a minute for 196.
         """
         return replay(
             self.step,

@@ -1,6 +1,6 @@
 """LIN-1 · the ranges of softmax differences once more, in integers: what a certificate is checked with.
 
-Numbers are integers in units of 2⁻¹²⁸, rounded outward by floor and ceiling; exponentials come from mpmath. No
+Numbers are integers in a unit of 2⁻¹²⁸ or less, rounded outward by floor and ceiling; exponentials are mpmath's. No
 float64 is computed here and no formula is shared with :mod:`pomt_ref.bounds.differences`: the best denominator is not
 chosen by cases, all three candidates are tried.
 """
@@ -14,13 +14,10 @@ import mpmath
 import numpy as np
 
 BITS: Final = 128
-"""Digits after the binary point."""
-
-ONE: Final = 1 << BITS
-"""One, in these units."""
+"""Digits after the binary point for numbers about one."""
 
 MOST_EXTRA_BITS: Final = 1200
-"""Exponentials of a row get further digits for as far as they spread, up to where float64 ends and more."""
+"""More digits for as far as exponentials spread, up to where float64 ends and more."""
 
 Integers = np.ndarray[Any, np.dtype[np.object_]]
 """An array of Python integers, which do not overflow."""
@@ -28,12 +25,14 @@ Integers = np.ndarray[Any, np.dtype[np.object_]]
 
 @dataclass(frozen=True)
 class Row:
-    """The exponentials of one softmax over a box, in units of the row's own; each end rounded both ways."""
+    """The exponentials of one softmax over a box, relative to its largest; each end rounded both ways."""
 
     low_down: Integers
     low_up: Integers
     high_down: Integers
     high_up: Integers
+    one: int
+    """One, in the unit of all numbers of a step."""
 
     @property
     def least_total(self) -> Integers:
@@ -48,23 +47,26 @@ class Row:
     @property
     def least(self) -> Integers:
         """inf of every share, rounded down."""
-        return _array(self.low_down * ONE // (self.high_up.sum() - self.high_up + self.low_down))
+        return _array(self.low_down * self.one // (self.high_up.sum() - self.high_up + self.low_down))
 
     @property
     def most(self) -> Integers:
         """sup of every share, rounded up."""
-        return ceiling(self.high_up * ONE, self.low_down.sum() - self.low_down + self.high_up)
+        return ceiling(self.high_up * self.one, self.low_down.sum() - self.low_down + self.high_up)
 
 
-def row_of(low: Sequence[Fraction], high: Sequence[Fraction]) -> Row:
-    """The exponentials of a row of logits between these bounds."""
+def bits_for(span: Fraction) -> int:
+    """Digits enough for exponentials of arguments that differ by so much: a bit and a half for each unit, and BITS."""
+    return BITS + min(int(span * 3 / 2) + 1, MOST_EXTRA_BITS)
+
+
+def row_of(low: Sequence[Fraction], high: Sequence[Fraction], bits: int) -> Row:
+    """The exponentials of a row of logits between these bounds, in units of 2^-bits."""
     top = max(high)
-    # A bit and a half for each unit of the exponent: the smallest exponential still has BITS digits of its own.
-    bits = BITS + min(int((top - min(low)) * 3 / 2) + 1, MOST_EXTRA_BITS)
     with mpmath.workprec(bits + BITS):
         ends = [[_exponential(bound - top, bits) for bound in side] for side in (low, high)]
     (low_down, low_up), (high_down, high_up) = (zip(*side, strict=True) for side in ends)
-    return Row(*(integers(end) for end in (low_down, low_up, high_down, high_up)))
+    return Row(integers(low_down), integers(low_up), integers(high_down), integers(high_up), one=1 << bits)
 
 
 def difference_sup(rows: Sequence[Row], prefix: int) -> Integers:
@@ -102,13 +104,13 @@ def _head_sup(row: Row, c: Integers, prefix: int) -> Integers:
     up, down = row.high_up[prefix:, None], row.low_down[None, prefix:]
     least_total, most_total = row.least_total[prefix:, None], row.most_total[None, prefix:]
     # Where even the least denominator underflows, all that is known of a share is that it is no more than one.
-    one = integers([ONE])
+    one = integers([row.one])
     some = np.where(least_total > 0, least_total, one)
-    at_most = np.where(least_total > 0, ceiling(up * ONE, some) - np.maximum(down * ONE // some, c), one)
-    at_least = ceiling(up * ONE, most_total) - np.maximum(down * ONE // most_total, c)
+    at_most = np.where(least_total > 0, ceiling(up * row.one, some) - np.maximum(down * row.one // some, c), one)
+    at_least = ceiling(up * row.one, most_total) - np.maximum(down * row.one // most_total, c)
     best = np.minimum(np.maximum(at_most, at_least), one)
     # Where E_j y = c for some y of the range; a c of zero has it at y = 0, which no range reaches.
-    crossing = (down > 0) & (c * most_total >= down * ONE) & (c * least_total <= down * ONE)
+    crossing = (down > 0) & (c * most_total >= down * row.one) & (c * least_total <= down * row.one)
     safe = np.where(down > 0, down, 1)
     return _array(np.where(crossing, np.maximum(best, np.minimum(ceiling(up * c, safe) - c, one)), best))
 

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float64
 from torch import Tensor
 
 from pomt_ref.bounds.box import Box
-from pomt_ref.bounds.exact import ONE, Integers, ceiling, difference_sup, integers, row_of
+from pomt_ref.bounds.exact import Integers, bits_for, ceiling, difference_sup, integers, row_of
 from pomt_ref.bounds.steps import Step
 
 Range = tuple[Float64[np.ndarray, "..."], Float64[np.ndarray, "..."]]
@@ -35,7 +35,7 @@ class Replay:
 
 @dataclass(frozen=True)
 class Derived:
-    """One sample's ranges, in units of 2⁻¹²⁸, rounded outward."""
+    """One sample's ranges, in a unit of its own, rounded outward."""
 
     sums_low: Integers
     sums_high: Integers
@@ -43,6 +43,8 @@ class Derived:
     """sup of D_ij."""
     values: Integers
     """sup of δ_ij."""
+    one: int
+    """One, in this unit."""
 
 
 def replay(
@@ -67,7 +69,8 @@ def replay(
         mean: claimed bounds of the mean row.
     """
     claimed = int(order.sum())
-    samples = [derive(step, sample) for sample in range(len(order))]
+    bits = bits_for(Fraction(max(_spread(box) for box in (step.logits, step.value_sums) if box is not None)))
+    samples = [derive(step, sample, bits) for sample in range(len(order))]
     tops = [(max(each.sums_low), max(each.sums_high)) for each in samples]
     if step.normalisation == "batch":
         tops = [(max(low for low, _ in tops), max(high for _, high in tops))]
@@ -84,50 +87,51 @@ def replay(
     return Replay(claimed, int(missing.sum()) if step.from_tokens else 0, tuple(refuted))
 
 
-def derive(step: Step, sample: int) -> Derived:
-    """The ranges of one sample."""
-    values = _value_differences(step, sample)
+def derive(step: Step, sample: int, bits: int) -> Derived:
+    """The ranges of one sample, in units of 2^-bits."""
+    one = 1 << bits
+    values = _value_differences(step, sample, bits)
     if step.logits is not None:
-        return _from_logits(step.logits, sample, step.prefix, values)
+        return _from_logits(step.logits, sample, step.prefix, values, bits)
     assert step.attention is not None  # noqa: S101 -- a step has exactly one of the two
     patches = (sample, slice(None), slice(step.prefix, None), slice(step.prefix, None))
     low, high = (_exact(side[patches].amax(dim=0).cpu().numpy()).sum(axis=0) for side in _sides(step.attention))
-    low, high = low * ONE, high * ONE
+    low, high = low * one, high * one
     down, up = low // 1, ceiling(high, np.ones_like(high))
     attention = ceiling(high[:, None] - low[None, :], np.ones((1, 1), dtype=object))
     np.fill_diagonal(attention, 0)
-    return Derived(down, up, attention, values)
+    return Derived(down, up, attention, values, one)
 
 
-def _from_logits(logits: Box, sample: int, prefix: int, values: Integers) -> Derived:
+def _from_logits(logits: Box, sample: int, prefix: int, values: Integers, bits: int) -> Derived:
     """S and D of one sample from a box of logits, row by row."""
     low, high = (_exact(side[sample].cpu().numpy()) for side in _sides(logits))
     queries = range(prefix, low.shape[1])
-    rows = [[row_of(list(low[head, q]), list(high[head, q])) for head in range(len(low))] for q in queries]
+    rows = [[row_of(list(low[head, q]), list(high[head, q]), bits) for head in range(len(low))] for q in queries]
     sums_low = [np.maximum.reduce([row.least[prefix:] for row in heads]) for heads in rows]
     sums_high = [np.maximum.reduce([row.most[prefix:] for row in heads]) for heads in rows]
     attention = [difference_sup(heads, prefix) for heads in rows]
-    return Derived(np.add.reduce(sums_low), np.add.reduce(sums_high), np.add.reduce(attention), values)
+    return Derived(np.add.reduce(sums_low), np.add.reduce(sums_high), np.add.reduce(attention), values, 1 << bits)
 
 
-def _value_differences(step: Step, sample: int) -> Integers:
+def _value_differences(step: Step, sample: int, bits: int) -> Integers:
     """sup of δ of one sample: a softmax with one head and one row, of sums that are exact where they follow from v."""
     if step.from_tokens:
         sums = [_exact(side[sample].cpu().numpy()) for side in _sides(step.value_sums)]
     else:
         sums = [_exact(side[sample].amax(dim=0).cpu().numpy()).sum(axis=1) for side in _sides(step.values)]
     low, high = (list(side) for side in sums)
-    return difference_sup([row_of(low, high)], step.prefix)
+    return difference_sup([row_of(low, high, bits)], step.prefix)
 
 
 def _derived_order(
     each: Derived, top: tuple[int, int], margin: Float64[np.ndarray, " patches"]
 ) -> Bool[np.ndarray, "patches patches"]:
     """Whether D + M (δ - ε_i - ε_j) is above zero at its least, for all pairs."""
-    allowed = ceiling(_exact(margin) * ONE, np.ones(len(margin), dtype=object))
+    allowed = ceiling(_exact(margin) * each.one, np.ones(len(margin), dtype=object))
     share = -each.values.T - allowed[:, None] - allowed[None, :]
     scaled = np.where(share >= 0, integers([top[0]]), integers([top[1]])) * share
-    decided = -each.attention.T * ONE + scaled > 0
+    decided = -each.attention.T * each.one + scaled > 0
     np.fill_diagonal(decided, val=False)
     return np.asarray(decided, dtype=bool)
 
@@ -136,11 +140,11 @@ def _refuted_ranges(samples: list[Derived], tops: list[tuple[int, int]], ranges:
     """Claimed bounds of D, δ and M that are not wide enough."""
     for sample, each in enumerate(samples):
         for name, sup in (("attention", each.attention), ("values", each.values)):
-            low, high = (_exact(side[sample]) * ONE for side in ranges[name])
+            low, high = (_exact(side[sample]) * each.one for side in ranges[name])
             wrong = (high < sup) | (low > -sup.T)
             yield from (f"{name}[{sample}, {i}, {j}]" for i, j in np.argwhere(wrong))
     for place, (low, high) in enumerate(tops):
-        claimed_low, claimed_high = (Fraction(float(side[place, 0])) * ONE for side in ranges["largest"])
+        claimed_low, claimed_high = (Fraction(float(side[place, 0])) * samples[0].one for side in ranges["largest"])
         if claimed_low > low or claimed_high < high:
             yield f"largest[{place}]"
 
@@ -175,6 +179,11 @@ def _refuted_means(
             extreme = sum(column[sure]) + sum(sorted(column[unsure], reverse=True)[:missing])
             if sign * Fraction(float(claimed[sample, channel])) * count < extreme:
                 yield f"mean[{sample}, {channel}]"
+
+
+def _spread(box: Box) -> float:
+    """The largest difference that two entries of one row can have, as far as it matters: it may overflow."""
+    return float((box.hi.amax(dim=-1) - box.lo.amin(dim=-1)).max().clamp(max=1e6))
 
 
 def _exact(array: Float64[np.ndarray, "*axes"]) -> Integers:
