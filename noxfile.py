@@ -151,6 +151,16 @@ def docs(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none", requires=["environment"])
+def bounds(session: nox.Session) -> None:
+    """Hold the bounds against their laws at length, and measure them: writes docs/comparison.md and its picture."""
+    session.env["HYPOTHESIS_PROFILE"] = os.environ.get("HYPOTHESIS_PROFILE", "nightly")
+    laws = sorted(str(path) for path in Path("properties").glob("test_bounds_*.py"))
+    _python(session, "-m", "pytest", *laws, *session.posargs)
+    _python(session, "-m", "pomt_ref.bounds.comparison")
+    _python(session, "-m", "pomt_ref.vision.certificates", "--picture", "docs/images/certificates.png")
+
+
+@nox.session(venv_backend="none", requires=["environment"])
 def demo(session: nox.Session) -> None:
     """Prune real digits in a small ViT, then run the main job on the reference and on a wrong implementation."""
     folder = BUILD / "demo"

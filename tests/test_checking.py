@@ -322,7 +322,7 @@ class TestSaving:
         path = str(self.saved(tmp_path))
         assert main(["replay", path]) == 1
         told = capsys.readouterr().out.splitlines()
-        assert told[0].startswith("tests.test_checking:loses_signs · POMT-PRUNE-2 · batch=1 ")
+        assert told[0].startswith("tests.test_checking:loses_signs · POMT-PRUNE-2 · batch=")
         assert told[1] == f"it fails: {load_case(Path(path)).message}"
         assert main(["replay", path, "--subject", "tests.test_checking:honest", "--device", "cpu"]) == 0
         assert capsys.readouterr().out.splitlines()[1] == "it holds"
