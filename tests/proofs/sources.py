@@ -1,0 +1,63 @@
+"""The source files that are proved, and the one place through which every proof reads or imports them.
+
+A mutant is a changed text of one module. Only a process that has not yet imported the package can take it on, so each
+mutant gets a process of its own.
+"""
+
+import importlib.abc
+import importlib.util
+import sys
+from collections.abc import Sequence
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from types import ModuleType
+from typing import Final
+
+ROOT: Final = Path(__file__).parent.parent.parent
+PACKAGE: Final = ROOT / "pomt_ref"
+BUILD: Final = ROOT / "build" / "proofs"
+"""Where the proofs write: beside what the other sessions build."""
+
+_changed: dict[str, str] = {}
+
+
+def path_of(module: str) -> Path:
+    """The file of a module of the package: ``attention`` is ``pomt_ref/attention.py``."""
+    return PACKAGE / f"{module}.py"
+
+
+def read(module: str) -> str:
+    """The text that is proved: the file as it stands, or the mutant that this process has taken on."""
+    return _changed.get(module) or path_of(module).read_text(encoding="utf-8")
+
+
+class _Changed(importlib.abc.MetaPathFinder, importlib.abc.SourceLoader):
+    """Import the changed modules from their changed texts."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Answer for the changed modules alone."""
+        del path, target
+        package, _, module = fullname.partition(".")
+        if package != "pomt_ref" or module not in _changed:
+            return None
+        return importlib.util.spec_from_file_location(fullname, path_of(module), loader=self)
+
+    def get_filename(self, fullname: str) -> str:
+        """Tracebacks name the file that the mutant is one of."""
+        return str(path_of(fullname.partition(".")[2]))
+
+    def get_data(self, path: str | bytes) -> bytes:
+        """Give the changed text; there is no cached bytecode, and none is written."""
+        if Path(str(path)).suffix != ".py":
+            raise OSError(path)
+        return _changed[Path(str(path)).stem].encode()
+
+
+def take_on(module: str, text: str) -> None:
+    """Let this process see a changed module. It must not have imported the package yet."""
+    if "pomt_ref" in sys.modules:
+        raise RuntimeError("pomt_ref is imported already: a mutant needs a process of its own")
+    _changed[module] = text
+    sys.meta_path.insert(0, _Changed())
