@@ -12,7 +12,7 @@ from typing import Any, Final
 import torch
 import z3
 
-from pomt_ref.errors import PomtError
+from tests.proofs.sources import public
 
 MOST_PATHS: Final = 400
 """More than any function of the project has: a change that makes a function loop is stopped here."""
@@ -65,6 +65,7 @@ class Outcome:
 def every_path(call: Callable[[], Any]) -> Iterator[Outcome]:
     """Run a call along each of its paths."""
     waiting: list[list[bool]] = [[]]
+    refused: type[Exception] = public("errors.PomtError")
     for _ in range(MOST_PATHS):
         if not waiting:
             return
@@ -74,8 +75,8 @@ def every_path(call: Callable[[], Any]) -> Iterator[Outcome]:
         error, result = None, None
         try:
             result = call()
-        except PomtError as caught:
-            error = (type(caught).__name__, caught.function, caught.clause)
+        except refused as caught:
+            error = (type(caught).__name__, *(str(getattr(caught, each)) for each in ("function", "clause")))
         finally:
             _running.pop()
         waiting += [[*path.answers[:place], False] for place, two in enumerate(path.open) if two]

@@ -14,10 +14,11 @@ import numpy as np
 import z3
 
 from tests.proofs.algebra import Symbolic
-from tests.proofs.equality import POMT, public
+from tests.proofs.equality import POMT
 from tests.proofs.graphs import Graph, Sizes, graph_of, proved, random_inputs, same, symbolic_layer
 from tests.proofs.operators import Array, Operators
 from tests.proofs.scalars import Layer
+from tests.proofs.sources import public
 from tests.proofs.statement import Statement, refute
 
 Claims = dict[str, z3.BoolRef]

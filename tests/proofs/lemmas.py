@@ -9,7 +9,7 @@ from typing import Final
 
 import z3
 
-from tests.proofs.equality import public
+from tests.proofs.sources import public
 from tests.proofs.statement import ALL_SIZES, Statement, refute
 
 N, P, T, R, APPENDED = z3.Ints("N P T R appended")

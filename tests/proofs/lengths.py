@@ -19,7 +19,7 @@ import z3
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
-from tests.proofs.equality import public
+from tests.proofs.sources import public
 from tests.proofs.statement import ALL_SIZES, Statement, refute
 
 NAMES: Final = ("B", "H", "N", "D", "C", "P", "T", "R")

@@ -19,6 +19,7 @@ COUNTS: Final = ("keep", "remove")
 NORMALISATIONS: Final = ("batch", "sample")
 
 SYMBOL: Final = re.compile(r"[A-Za-z_]\w*")
+FITS: Final = "fits_"
 HEADER: Final = "from shape_extensions import Shaped, shape_vars\nfrom typing import assert_type, reveal_type\n"
 
 
@@ -167,7 +168,7 @@ def without(function: ast.FunctionDef, absent: str) -> None:
     function.body.insert(0, ast.parse(f"{absent} = None").body[0])
 
 
-def annotated(function: ast.FunctionDef) -> ast.FunctionDef:
+def annotated(function: ast.FunctionDef) -> list[ast.FunctionDef]:
     """Write shapes where the source has jaxtyping's, symbols for ints, and look at every step."""
     found: set[str] = set()
     for argument in arguments_of(function):
@@ -178,27 +179,48 @@ def annotated(function: ast.FunctionDef) -> ast.FunctionDef:
             argument.annotation = shaped("int", argument.arg)
             found.add(argument.arg)
     if not found:
-        return function
+        return [function]
+    promise = deepcopy(function.returns)
     promised = axes(function.returns)
     if promised is None or not symbols(promised) <= found:
         promised = None  # an axis that no argument has: inferred, and held against the claims
     function.returns = shaped("Tensor", f"[{promised}]") if promised else None
-    function.body = [step for statement in function.body for step in looked_at(statement, promised)]
+    function.body = [step for statement in function.body for step in looked_at(statement, promised, function.name)]
     function.decorator_list.append(declare(found))
+    return [function] if promised or promise is None else [fits(function.name, promise), function]
+
+
+def fits(name: str, promise: ast.expr) -> ast.FunctionDef:
+    """A function that takes what another one returns, as annotated, where an axis of it is none of the arguments'."""
+    free: set[str] = set()
+
+    class Translate(ast.NodeTransformer):
+        def visit_Subscript(self, node: ast.Subscript) -> ast.AST:  # noqa: N802 -- the name that ast calls
+            if (shape := axes(node)) is None:
+                return self.generic_visit(node)
+            free.update(symbols(shape))
+            return shaped("Tensor", f"[{shape}]")
+
+    (function,) = ast.parse(f"def {FITS}{name}(returned) -> None: ...").body
+    assert isinstance(function, ast.FunctionDef)
+    function.args.args[0].annotation = Translate().visit(promise)
+    function.decorator_list = [declare(free)] if free else []
     return function
 
 
-def looked_at(statement: ast.stmt, promised: str | None) -> Iterator[ast.stmt]:
+def looked_at(statement: ast.stmt, promised: str | None, function: str) -> Iterator[ast.stmt]:
     """A statement, and after it what the checker is asked about it."""
     match statement:
         case ast.Return(value=ast.expr() as value):
             yield from ast.parse(f"returned = {ast.unparse(value)}\nreveal_type(returned)").body
             if promised:
                 yield from ast.parse(f'assert_type(returned, Shaped[Tensor, "[{promised}]"])').body
+            else:
+                yield from ast.parse(f"{FITS}{function}(returned)").body
             yield from ast.parse("return returned").body
         case ast.If():
-            statement.body = [step for inner in statement.body for step in looked_at(inner, promised)]
-            statement.orelse = [step for inner in statement.orelse for step in looked_at(inner, promised)]
+            statement.body = [step for inner in statement.body for step in looked_at(inner, promised, function)]
+            statement.orelse = [step for inner in statement.orelse for step in looked_at(inner, promised, function)]
             yield statement
         case ast.Assign(targets=[target], value=value) if not isinstance(value, ast.Constant):
             yield statement
@@ -230,7 +252,7 @@ def readings(function: ast.FunctionDef, signatures: Mapping[str, Signature]) -> 
         copy.name += reading.suffix
         returns = [place for place, statement in enumerate(copy.body) if isinstance(statement, ast.Return)]
         copy.body = copy.body[: min(returns, default=len(copy.body)) + 1]
-        yield annotated(copy)
+        yield from annotated(copy)
 
 
 def translate(text: str, signatures: Mapping[str, Signature]) -> str:

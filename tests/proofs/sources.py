@@ -4,6 +4,7 @@ A mutant is a changed text of one module. Only a process that has not yet import
 mutant gets a process of its own.
 """
 
+import importlib
 import importlib.abc
 import importlib.util
 import sys
@@ -11,7 +12,7 @@ from collections.abc import Sequence
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
-from typing import Final
+from typing import Any, Final
 
 ROOT: Final = Path(__file__).parent.parent.parent
 PACKAGE: Final = ROOT / "pomt_ref"
@@ -29,6 +30,12 @@ def path_of(module: str) -> Path:
 def read(module: str) -> str:
     """The text that is proved: the file as it stands, or the mutant that this process has taken on."""
     return _changed.get(module) or path_of(module).read_text(encoding="utf-8")
+
+
+def public(path: str) -> Any:  # noqa: ANN401 -- any function or class
+    """A name of the package by module and name, imported now: from the files, or from the mutant taken on."""
+    module, name = path.split(".")
+    return getattr(importlib.import_module(f"pomt_ref.{module}"), name)
 
 
 class _Changed(importlib.abc.MetaPathFinder, importlib.abc.SourceLoader):

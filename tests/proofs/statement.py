@@ -25,6 +25,8 @@ class Statement:
     """For which sizes and values: never more than what was checked."""
     prove: Callable[[], None]
     """Raises :class:`RefutedError`, or any error of the changed code itself, unless the statement holds."""
+    quick: Callable[[], None] | None = None
+    """The same at fewer sizes, for the many mutants; a mutant that it rejects is one that the whole rejects."""
 
 
 def refute(unless: object, why: str) -> None:

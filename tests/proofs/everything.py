@@ -1,0 +1,19 @@
+"""All statements, in the order of the table, and the order in which mutants meet them."""
+
+from typing import Final
+
+from tests.proofs import equality, exports, floats, laws, lemmas, lengths, paths, refusals, shapes
+from tests.proofs.statement import Statement
+
+STATEMENTS: Final[tuple[Statement, ...]] = tuple(
+    each
+    for module in (shapes, lengths, exports, equality, laws, refusals, lemmas, paths, floats)
+    for each in module.STATEMENTS
+)
+
+BY_NAME: Final = {each.name: each for each in STATEMENTS}
+
+QUICK: Final = (
+    "counting lemmas", "pieces equal", "prune equals", "shapes", "gradients", "dtypes", "siblings equal", "trace equals", "refusals", "output length",
+)  # fmt: skip
+"""What a mutant meets, the quickest first: together they see every place of the sources."""
