@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
-import hypothesis
+import hypothesis.errors
 from hypothesis import HealthCheck, Phase, Verbosity, given, settings
 
 from pomt_ref.conformance.errors import SubjectFailedError
@@ -66,7 +66,7 @@ def run_law(
         phases=(Phase.generate, Phase.shrink) if shrink else (Phase.generate,),
         print_blob=False,
         report_multiple_bugs=False,
-        suppress_health_check=list(HealthCheck),
+        suppress_health_check=list(HealthCheck),  # pyright: ignore[reportArgumentType] -- it takes the enumeration for a flag
         verbosity=Verbosity.quiet,
     )
     @given(cases(law, dtype=dtype, captured=captured))

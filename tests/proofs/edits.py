@@ -68,6 +68,8 @@ def constants(node: ast.AST) -> Iterator[str]:
             yield from (f'"{each}"' for each in shapes(value))
         case ast.UnaryOp(op=ast.USub() | ast.Not() | ast.Invert(), operand=operand):
             yield ast.unparse(operand)
+        case _:
+            return
 
 
 def shapes(axes: str) -> Iterator[str]:
@@ -88,7 +90,9 @@ def names(node: ast.AST, scope: list[str]) -> Iterator[str]:
     """Another name of the same function."""
     if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and node.id in scope:
         place = scope.index(node.id)
-        yield from dict.fromkeys(each for each in (scope[place - 1], scope[(place + 1) % len(scope)]) if each != node.id)
+        yield from dict.fromkeys(
+            each for each in (scope[place - 1], scope[(place + 1) % len(scope)]) if each != node.id
+        )
 
 
 def structure(node: ast.AST) -> Iterator[str]:
@@ -110,7 +114,11 @@ def structure(node: ast.AST) -> Iterator[str]:
         case ast.Expr(value=ast.Call()):
             yield "pass"
         case ast.If(test=test):
-            yield ast.unparse(ast.If(ast.UnaryOp(ast.Not(), test), node.body, node.orelse)).replace("\n", f"\n{' ' * node.col_offset}")
+            yield ast.unparse(ast.If(ast.UnaryOp(ast.Not(), test), node.body, node.orelse)).replace(
+                "\n", f"\n{' ' * node.col_offset}"
+            )
+        case _:
+            return
 
 
 def exchanged(node: ast.List | ast.Tuple, items: list[str]) -> Iterator[str]:
@@ -131,10 +139,14 @@ def calls(node: ast.Call) -> Iterator[str]:
         swapped = [*given[:place], given[place + 1], given[place], *given[place + 2 :]]
         yield f"{function}({', '.join([*swapped, *named])})"
     match node:
-        case ast.Call(func=ast.Attribute(value=value)) if not (isinstance(value, ast.Name) and value.id in {"torch", "contracts", "counting"}):
+        case ast.Call(func=ast.Attribute(value=value)) if not (
+            isinstance(value, ast.Name) and value.id in {"torch", "contracts", "counting"}
+        ):
             yield ast.unparse(value)
         case ast.Call(args=[first, *_]):
             yield ast.unparse(first)
+        case _:
+            return
 
 
 def scope_of(function: ast.FunctionDef) -> list[str]:
@@ -172,7 +184,9 @@ def edits(module: str) -> list[Edit]:
             continue
         assert isinstance(node, ast.expr | ast.stmt | ast.arg | ast.keyword)
         start = starts[node.lineno - 1] + characters(text, starts, node.lineno, node.col_offset)
-        end = starts[(node.end_lineno or 0) - 1] + characters(text, starts, node.end_lineno or 0, node.end_col_offset or 0)
+        end = starts[(node.end_lineno or 0) - 1] + characters(
+            text, starts, node.end_lineno or 0, node.end_col_offset or 0
+        )
         for new in (*constants(node), *names(node, scope), *structure(node)):
             changed = text[:start] + new + text[end:]
             try:

@@ -9,7 +9,7 @@ reaches the attention or the values.
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from itertools import product
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import sympy
@@ -50,7 +50,7 @@ def nodes(graph: Graph) -> Iterator[tuple[str, Node]]:
             yield name_of(node.target), node
 
 
-def expression(size: object) -> object:
+def expression(size: object) -> Any:  # noqa: ANN401 -- sympy has no types
     """A size of a traced tensor as sympy has it."""
     return size.node.expr if isinstance(size, torch.SymInt) else sympy.Integer(size)
 
@@ -75,13 +75,12 @@ def prove_export(path: str, tensors: tuple[str, ...], options: Mapping[str, obje
 
         x, attn = [node.meta["val"] for node in graph.program.graph.nodes if node.op == "placeholder"][:2]
         b, n, c = map(expression, (x.shape[0], attn.shape[2], x.shape[2]))
-        assert isinstance(n, sympy.Expr)
         (results,) = graph.program.graph.output_node().args
         assert isinstance(results, tuple | list)
         got = [[expression(size) for size in each.meta["val"].shape] for each in results]  # type: ignore[union-attr]
         expected = [[b, prefix + keep + appended, c], [b, keep], [b, n - prefix - keep], [b, n - prefix]]
         refute(unless=got == expected, why=f"{what}: shapes {got}, not {expected}")
-        allowed = graph.program.range_constraints[n]  # type: ignore[index]
+        allowed = graph.program.range_constraints[n]
         refute(unless=(allowed.lower, allowed.upper) == (fewest, LARGEST), why=f"{what}: holds for N in {allowed} only")
         only_outputs(graph, what)
 
@@ -102,7 +101,9 @@ def prove_exports() -> None:
         prove_export(*method)
 
 
-WIDE: Final = frozenset({"sum_dim_intlist", "mean_dim", "div_tensor", "softmax_int", "add_tensor", "sub_tensor", "mul_tensor"})
+WIDE: Final = frozenset(
+    {"sum_dim_intlist", "mean_dim", "div_tensor", "softmax_int", "add_tensor", "sub_tensor", "mul_tensor"}
+)
 """Arithmetic: what rounds."""
 
 DTYPES: Final = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
@@ -120,7 +121,12 @@ def prove_dtypes(dtypes: tuple[torch.dtype, ...] = DTYPES) -> None:
     """Arithmetic and scores in float32 or wider, rows of x in x's own dtype, rows and their numbers in int64."""
     for dtype in dtypes:
         wide = torch.promote_types(dtype, torch.float32)
-        own = {"tokens": dtype, "mean": dtype, "head_maximum": dtype, **dict.fromkeys(("kept", "discarded", "order"), torch.int64)}
+        own = {
+            "tokens": dtype,
+            "mean": dtype,
+            "head_maximum": dtype,
+            **dict.fromkeys(("kept", "discarded", "order"), torch.int64),
+        }
         for path, graph in graphs_in(dtype):
             for name, node in nodes(graph):
                 computed = node.meta["val"].dtype if name in WIDE else None

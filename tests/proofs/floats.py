@@ -31,13 +31,14 @@ def in_closed(value: z3.FPRef, low: float, high: float) -> z3.BoolRef:
     return z3.And(z3.fpLEQ(z3.FPVal(low, value.sort()), value), z3.fpLEQ(value, z3.FPVal(high, value.sort())))
 
 
-def prove_format(name: str) -> None:
+def prove_format(name: str, *, largest_is: bool = True) -> None:
     """0 ≤ S/M ≤ 1 and M/M = 1 for finite 0 ≤ S ≤ M, M > 0; 0 ≤ m + p ≤ 2; and neither bound is smaller in truth."""
     kind = z3.FPSort(*FORMATS[name])
     total, largest, share = z3.FPs("S M p", kind)
     nearest, zero, one = z3.RNE(), z3.FPVal(0.0, kind), z3.FPVal(1.0, kind)
     finite = z3.Not(z3.Or(z3.fpIsInf(largest), z3.fpIsNaN(largest)))
-    sums = [finite, z3.fpGT(largest, zero), z3.fpLEQ(zero, total), z3.fpLEQ(total, largest)]
+    sums = [finite, z3.fpGT(largest, zero), z3.fpLEQ(zero, total)]
+    sums += [z3.fpLEQ(total, largest)] if largest_is else []
     ratio = z3.fpDiv(nearest, total, largest)
     refute(unless=holds(in_closed(ratio, 0.0, 1.0), *sums), why=f"{name}: S / M leaves [0, 1]")
     refute(unless=holds(z3.fpEQ(z3.fpDiv(nearest, largest, largest), one), *sums), why=f"{name}: M / M is not 1")

@@ -72,11 +72,13 @@ def every_path(call: Callable[[], Any]) -> Iterator[Outcome]:
         start = waiting.pop()
         path = _Path(list(start), [False] * len(start), 0, [])
         _running.append(path)
-        error, result = None, None
+        error: tuple[str, str, str] | None = None
+        result: Any = None
         try:
             result = call()
         except refused as caught:
-            error = (type(caught).__name__, *(str(getattr(caught, each)) for each in ("function", "clause")))
+            function, clause = (str(getattr(caught, each)) for each in ("function", "clause"))
+            error = (type(caught).__name__, function, clause)
         finally:
             _running.pop()
         waiting += [[*path.answers[:place], False] for place, two in enumerate(path.open) if two]
@@ -100,7 +102,7 @@ class Whole:
         self.term = term
 
     @property  # type: ignore[misc]
-    def __class__(self) -> type:
+    def __class__(self) -> type:  # pyright: ignore[reportIncompatibleMethodOverride] -- read only, which is enough here
         """Pass for a symbolic integer of torch."""
         return torch.SymInt
 
@@ -182,7 +184,7 @@ class Named:
         self._known = {"dtype": dtype, **known}
 
     @property  # type: ignore[misc]
-    def __class__(self) -> type:
+    def __class__(self) -> type:  # pyright: ignore[reportIncompatibleMethodOverride] -- read only, which is enough here
         """Pass for a tensor."""
         return torch.Tensor
 
@@ -257,11 +259,17 @@ class Named:
 
     @classmethod
     def __torch_function__(
-        cls, function: Any, types: object, arguments: tuple[object, ...] = (), options: Mapping[str, object] | None = None  # noqa: ANN401 -- torch's own protocol
+        cls,
+        function: Any,
+        types: object,
+        arguments: tuple[object, ...] = (),
+        options: Mapping[str, object] | None = None,  # noqa: ANN401 -- torch's own protocol
     ) -> "Named":
         """A function of torch, by its name."""
         del types
-        given = [shown(each) for each in arguments] + [f"{name}={shown(each)}" for name, each in (options or {}).items()]
+        given = [shown(each) for each in arguments] + [
+            f"{name}={shown(each)}" for name, each in (options or {}).items()
+        ]
         return Named(f"torch.{function.__name__}({', '.join(given)})")
 
 

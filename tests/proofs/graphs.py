@@ -53,7 +53,9 @@ class Sizes:
 class Call(torch.nn.Module):
     """A call as the module that export asks for; a dataclass comes out as its fields."""
 
-    def __init__(self, function: Callable[..., Any], options: Mapping[str, object], told: Callable[[list[str]], None]) -> None:
+    def __init__(
+        self, function: Callable[..., Any], options: Mapping[str, object], told: Callable[[list[str]], None]
+    ) -> None:
         """Keep the function and everything after its tensors; tell the names of the outputs when they are known."""
         super().__init__()
         self.function, self.options, self.told = function, dict(options), told
@@ -61,7 +63,9 @@ class Call(torch.nn.Module):
     def forward(self, *tensors: Tensor) -> list[Tensor]:
         """Make the call."""
         result = self.function(*tensors, **self.options)
-        named = {each.name: getattr(result, each.name) for each in fields(result)} if is_dataclass(result) else {"": result}
+        named = (
+            {each.name: getattr(result, each.name) for each in fields(result)} if is_dataclass(result) else {"": result}
+        )
         self.told(list(named))
         return list(named.values())
 
@@ -73,7 +77,9 @@ class Graph:
     program: ExportedProgram
     outputs: tuple[str, ...]
 
-    def run(self, operators: Operators, inputs: list[Array], replaced: Mapping[str, Array] | None = None) -> dict[str, Array]:
+    def run(
+        self, operators: Operators, inputs: list[Array], replaced: Mapping[str, Array] | None = None
+    ) -> dict[str, Array]:
         """What comes out, by name; and by node under ``node:…``. A replaced node has the given value instead of its own."""
         values: dict[str, Any] = {}
         waiting = list(inputs)

@@ -70,13 +70,13 @@ def prove_counts() -> None:
     )
 
 
-def prove_order() -> None:
+def prove_order(*, ties_by_index: bool = True) -> None:
     """Before, more or as much and of lower index, is a strict total order: one order, whatever the scores."""
     score = z3.Function("score", z3.IntSort(), z3.RealSort())
     i, j, k = z3.Ints("i j k")
 
     def before(one: z3.ArithRef, other: z3.ArithRef) -> z3.BoolRef:
-        return z3.Or(score(one) > score(other), z3.And(score(one) == score(other), one < other))
+        return z3.Or(score(one) > score(other), z3.And(ties_by_index, score(one) == score(other), one < other))
 
     all_follow(
         {
@@ -87,7 +87,7 @@ def prove_order() -> None:
     )
 
 
-def prove_sums() -> None:
+def prove_sums(*, among_others: bool = True) -> None:
     """Steps of induction over the tokens, and what follows of sums that they carry to any N."""
     so_far, term, one, largest, rest = z3.Reals("so_far term one largest rest")
     all_follow(
@@ -97,7 +97,8 @@ def prove_sums() -> None:
         term >= 0,
     )
     all_follow({"0 ≤ S/M ≤ 1": z3.And(one / largest >= 0, one / largest <= 1)}, one >= 0, largest >= one, largest > 0)
-    all_follow({"0 < p < 1 among others": z3.And(one / (one + rest) > 0, one / (one + rest) < 1)}, one > 0, rest > 0)
+    others = rest > 0 if among_others else rest >= 0
+    all_follow({"0 < p < 1 among others": z3.And(one / (one + rest) > 0, one / (one + rest) < 1)}, one > 0, others)
     scale, total = z3.Reals("scale total")
     shifted = (one * scale) / (total * scale) == one / total
     all_follow({"a constant added to every t leaves p": shifted}, one > 0, total >= one, scale > 0)

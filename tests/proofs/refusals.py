@@ -170,7 +170,9 @@ def part(name: str, last: int) -> str:
 FINITE_STEP: Final = lambda got: [(str(got.scores), "POMT-SCORE-1"), (part(str(got.tokens), -1), "POMT-PRUNE-3")]  # noqa: E731 -- as the others
 FUNCTIONS: Final = (
     Function("pruning.prune", ("x", "attn", "v"), ("prefix", "count", "normalisation"), after=FINITE_STEP),
-    Function("tracing.trace", ("x", "attn", "v"), ("prefix", "count", "normalisation"), after=FINITE_STEP, says="prune"),
+    Function(
+        "tracing.trace", ("x", "attn", "v"), ("prefix", "count", "normalisation"), after=FINITE_STEP, says="prune"
+    ),
     Function("attention.attention_score", ("attn",), ("prefix", "normalisation")),
     Function(
         "magnitude.magnitude_score",
@@ -240,7 +242,10 @@ def prove_left_out(function: Function) -> None:
     documented |= {"normalise": False} if function.path == "siblings.evit_prune" else {}
     count: dict[str, object] = {"keep": Whole(T)} if "count" in function.options else {}
     left_out, spelled_out = (
-        [(each.condition.sexpr(), each.error, str(each.result)) for each in every_path(function.call(**count, **options))]
+        [
+            (each.condition.sexpr(), each.error, str(each.result))
+            for each in every_path(function.call(**count, **options))
+        ]
         for options in ({}, documented)
     )
     refute(unless=left_out == spelled_out, why=f"{function.path}: a default is not the documented one")

@@ -96,7 +96,10 @@ def value_sums(layer: Layer) -> Array:
 
     def entry(at: tuple[int, ...]) -> Scalar:
         sample, token = at
-        each = [layer.algebra.maximum([layer.v[sample, head, token, feature] for head in layer.heads]) for feature in features]
+        each = [
+            layer.algebra.maximum([layer.v[sample, head, token, feature] for head in layer.heads])
+            for feature in features
+        ]
         return layer.algebra.total(each)
 
     return filled((len(layer.samples), len(layer.tokens)), entry)
@@ -119,8 +122,9 @@ def scores(layer: Layer, normalisation: str) -> Array:
 def class_scores(layer: Layer, class_index: int) -> Array:
     """TOPK-1: the mean over heads of the attention from the class row."""
     return layer.per_patch(
-        lambda sample, key: layer.algebra.total([layer.attn[sample, head, class_index, key] for head in layer.heads])
-        / len(layer.heads)
+        lambda sample, key: (
+            layer.algebra.total([layer.attn[sample, head, class_index, key] for head in layer.heads]) / len(layer.heads)
+        )
     )
 
 

@@ -43,7 +43,9 @@ class Reading:
     def decides(self, test: ast.expr) -> bool | None:
         """What a condition is in this reading; nothing if the reading says nothing of it."""
         match test:
-            case ast.Compare(left=ast.Name(id=name), ops=[ast.Is() | ast.IsNot() as is_], comparators=[ast.Constant(None)]):
+            case ast.Compare(
+                left=ast.Name(id=name), ops=[ast.Is() | ast.IsNot() as is_], comparators=[ast.Constant(None)]
+            ):
                 return (name == self.absent) == isinstance(is_, ast.Is) if self.given and name in COUNTS else None
             case ast.Compare(
                 left=ast.Name("normalisation"), ops=[ast.Eq() | ast.NotEq() as equals], comparators=[ast.Constant(word)]
@@ -75,7 +77,9 @@ def arguments_of(function: ast.FunctionDef) -> list[ast.arg]:
 def signature_of(function: ast.FunctionDef) -> Signature:
     """Read it off the definition."""
     defaults = zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True)
-    normalisations = [each.value for name, each in defaults if name.arg == "normalisation" and isinstance(each, ast.Constant)]
+    normalisations = [
+        each.value for name, each in defaults if name.arg == "normalisation" and isinstance(each, ast.Constant)
+    ]
     return Signature(tuple(each.arg for each in arguments_of(function)), str(*normalisations) or None)
 
 
@@ -103,7 +107,9 @@ class Read(ast.NodeTransformer):
             node.func.id += Reading(self.reading.given if two_counts else None, normalisation).suffix
             named = zip(called.arguments, node.args, strict=False)
             node.args = [each for name, each in named if not (two_counts and self._handed_on(name, each))]
-            node.keywords = [each for each in node.keywords if not (two_counts and self._handed_on(each.arg, each.value))]
+            node.keywords = [
+                each for each in node.keywords if not (two_counts and self._handed_on(each.arg, each.value))
+            ]
         return node
 
     def visit_If(self, node: ast.If) -> ast.If | list[ast.stmt]:  # noqa: N802 -- as above
@@ -136,7 +142,8 @@ def axes(annotation: ast.expr | None) -> str | None:
     """The axes of a jaxtyping annotation as pyrefly writes them; nothing for any other annotation."""
     match annotation:
         case ast.Subscript(
-            value=ast.Name(id="Float" | "Int"), slice=ast.Tuple(elts=[ast.Name("Tensor"), ast.Constant(value=str(words))])
+            value=ast.Name(id="Float" | "Int"),
+            slice=ast.Tuple(elts=[ast.Name("Tensor"), ast.Constant(value=str(words))]),
         ):
             return ", ".join(words.replace("{", "").replace("}", "").split())
         case _:

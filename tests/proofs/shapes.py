@@ -194,7 +194,9 @@ def findings() -> tuple[list[str], int, int]:
     wrong = [line for line in lines if line.startswith(("ERROR", "WARN"))]
     wrong += [f"a step has lost its shape: {each}" for each in revealed if not KNOWN.fullmatch(each)]
     if len(revealed) != steps:
-        wrong.append(f"{steps} steps were to be looked at, {len(revealed)} were: {done.stdout[-300:]}{done.stderr[-300:]}")
+        wrong.append(
+            f"{steps} steps were to be looked at, {len(revealed)} were: {done.stdout[-300:]}{done.stderr[-300:]}"
+        )
     return wrong, steps, promises
 
 
