@@ -4,26 +4,24 @@ A statement that no mutant fails would prove nothing about the sources. A mutant
 same program, and then it is listed with the reason, or a gap.
 """
 
-import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import FrameType
 from typing import Final
-
-import torch
 
 from tests.proofs import sources
 from tests.proofs.edits import Edit
 from tests.proofs.everything import BY_NAME
-from tests.proofs.graphs import graph_of
+from tests.proofs.processes import in_processes
 
-SECONDS: Final = 120
+SECONDS: Final = 60
 """For one statement about one mutant; a proof that is not found in that time is red as well."""
 
-PROCESSES: Final = 2
+Task = tuple[Edit, Sequence[str]]
 
 
 @dataclass(frozen=True)
@@ -36,15 +34,16 @@ class Verdict:
     why: str
 
 
-def hold_against(task: tuple[Edit, Sequence[str]]) -> Verdict:
-    """Take a mutant on and try the statements in their order."""
+def too_long(_signal: int, _frame: FrameType | None) -> None:
+    """What an alarm does."""
+    raise TimeoutError(f"no proof in {SECONDS} s")
+
+
+def hold_against(task: Task) -> Verdict:
+    """Take a mutant on and try the statements in their order. Quietly: a mutant's warnings are of no interest."""
     edit, names = task
-
-    def too_long(_signal: int, _frame: FrameType | None) -> None:
-        raise TimeoutError(f"no proof in {SECONDS} s")
-
     signal.signal(signal.SIGALRM, too_long)
-    sys.stderr = sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 -- until the process ends
+    sys.stderr = sys.stdout = Path(os.devnull).open("w", encoding="utf-8")
     sources.take_on(edit.module, edit.text)
     for name in names:
         statement = BY_NAME[name]
@@ -58,8 +57,8 @@ def hold_against(task: tuple[Edit, Sequence[str]]) -> Verdict:
     return Verdict(edit, "", "")
 
 
-def verdicts(tasks: Sequence[tuple[Edit, Sequence[str]]]) -> Iterator[Verdict]:
-    """All mutants, some at a time, each in a process forked from this one, which has torch ready and the package not."""
-    graph_of(torch.neg, [torch.zeros(1)], {})  # torch.export loads half of torch when it is first used
-    with multiprocessing.get_context("fork").Pool(PROCESSES, maxtasksperchild=1) as pool:
-        yield from pool.imap(hold_against, tasks, chunksize=1)
+def verdicts(tasks: Iterable[Task]) -> Iterator[Verdict]:
+    """All mutants. A process that dies, as torch may make it, has rejected its mutant: nobody would take it for green."""
+    for done in in_processes(hold_against, tasks):
+        edit, names = done.task
+        yield done.answer or Verdict(edit, names[0], "the process died")

@@ -14,7 +14,7 @@ from typing import Any, Final
 import torch
 import z3
 
-from tests.proofs.forks import Named, Outcome, Whole, every_path
+from tests.proofs.execution import Named, Outcome, Whole, every_path
 from tests.proofs.sources import public
 from tests.proofs.statement import ALL_SIZES, Statement, refute
 
