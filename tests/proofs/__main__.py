@@ -99,7 +99,8 @@ def main(arguments: list[str] | None = None) -> int:
     stand = [each for each in every if not each.statement and str(each.edit) not in REASONS]
     mutants = len(KILLS) + len(PREMISES) + len(every)
     standing = len(KILLS) + len(PREMISES) - sum(rejected[each.name] for each in STATEMENTS) + len(stand)
-    say(f"{len(seconds)} statements proved, {mutants - standing} of {mutants} mutants rejected or known to be the same program")
+    fallen = f"{mutants - standing} of {mutants} mutants rejected or known to be the same program"
+    say(f"{len(seconds)} statements proved, {fallen}")
     return 1 if standing else 0
 
 

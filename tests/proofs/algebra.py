@@ -1,4 +1,4 @@
-"""The arithmetic of one number, twice: as terms over the reals that z3 decides, and as floats that torch can be held to.
+"""The arithmetic of one number, twice: as terms over the reals that z3 decides, and as floats to hold torch to.
 
 The meaning of every tensor operator and the scalar specification are written once, over either. What is proved of the
 terms thus rests on a table that is also run on numbers and compared with torch.
@@ -52,7 +52,7 @@ class Algebra(Protocol):
 
 
 class Symbolic:
-    """Terms over the reals. Maxima are fresh constants with their axioms; exponential, product and quotient are any functions.
+    """Terms over the reals. Maxima are constants with axioms; exponential, product and quotient are any functions.
 
     A function of which nothing is assumed proves more than the real one: what holds for all functions holds for it.
     With ``exact`` quotients are those of the reals instead, and exponentials are positive.
@@ -100,7 +100,7 @@ class Symbolic:
         return power
 
     def quotient(self, dividend: Scalar, divisor: Scalar) -> Scalar:
-        """Apply an unknown function; where quotients are exact, name the number that times the divisor is the dividend."""
+        """Apply an unknown function; if quotients are exact, name the number that times the divisor is the dividend."""
         terms = [z3.simplify(dividend), z3.simplify(divisor)]
 
         def ratio() -> Scalar:
@@ -131,7 +131,7 @@ class Symbolic:
         return z3.If(claim, one, other) if isinstance(claim, z3.BoolRef) else (one if claim else other)
 
     def _once(self, kind: str, terms: list[Scalar], make: Any, *, ordered: bool) -> Scalar:  # noqa: ANN401 -- a closure
-        """What was made of the same terms before, else what is made of them now. The terms are kept, so ids stay theirs."""
+        """What was made of the same terms before, else what is made of them now. Kept terms keep their ids."""
         ids = [each.get_id() for each in terms]
         key = (kind, tuple(ids if ordered else sorted(ids)))
         if key not in self._known:

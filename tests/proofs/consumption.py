@@ -1,7 +1,7 @@
 """Consumption: what a user's type checker sees of the package, as the wheel that is built of it installs it.
 
-``python -m tests.proofs.consumption`` builds the wheel, installs it into an environment of its own beside what the shared one
-has, and checks tests/consumer.py there with mypy and pyright; then pyright counts which public types are known.
+``python -m tests.proofs.consumption`` builds the wheel, installs it into an environment of its own beside what the
+shared one has, and checks tests/consumer.py there with mypy and pyright; then pyright counts the types that are known.
 """
 
 import os

@@ -17,23 +17,60 @@ Found = tuple[ast.AST, str]
 """A node and the text in its place."""
 
 WORDS: Final = {
-    "batch": ("sample",), "sample": ("batch",), "values": ("shapes", "none"), "shapes": ("values",), "none": ("values", "shapes"),
-}  # fmt: skip
+    "batch": ("sample",),
+    "sample": ("batch",),
+    "values": ("shapes", "none"),
+    "shapes": ("values",),
+    "none": ("values", "shapes"),
+}
 """Options, and what they could be instead."""
 
-OPERATORS: Final[dict[type[ast.AST], tuple[str, str]]] = {
-    ast.Add: ("+", "-"), ast.Sub: ("-", "+"), ast.Mult: ("*", "/"), ast.Div: ("/", "*"), ast.Eq: ("==", "!="), ast.NotEq: ("!=", "=="),
-    ast.Lt: ("<", "<="), ast.LtE: ("<=", "<"), ast.Gt: (">", ">="), ast.GtE: (">=", ">"), ast.Is: ("is", "is not"),
-    ast.IsNot: ("is not", "is"), ast.In: ("in", "not in"), ast.NotIn: ("not in", "in"), ast.And: ("and", "or"), ast.Or: ("or", "and"),
-}  # fmt: skip
+OPERATORS: Final[dict[type[ast.AST], str]] = {
+    ast.Add: "-",
+    ast.Sub: "+",
+    ast.Mult: "/",
+    ast.Div: "*",
+    ast.Eq: "!=",
+    ast.NotEq: "==",
+    ast.Lt: "<=",
+    ast.LtE: "<",
+    ast.Gt: ">=",
+    ast.GtE: ">",
+    ast.Is: "is not",
+    ast.IsNot: "is",
+    ast.In: "not in",
+    ast.NotIn: "in",
+}
+"""What could stand in the place of an operator."""
 
 METHODS: Final = {
-    "max": ("min", "sum"), "sum": ("mean", "amax"), "mean": ("sum", "amax"), "values": ("indices",), "softmax": ("log_softmax",),
-    "argsort": ("sort",), "unsqueeze": ("squeeze",), "detach": ("clone",), "gather": ("index_select",), "reshape": ("expand",),
-    "any": ("all",), "all": ("any",), "dtype": ("device",), "cat": ("stack",), "full_like": ("zeros_like",), "inf": ("nan",),
-    "amax": ("amin",), "kept_count": ("removed_count",), "keep_count": ("remove_count",), "float32": ("float16", "float64"), "kept": ("discarded",),
-    "discarded": ("kept",), "scores": ("tokens",), "isfinite": ("isnan",), "abs": ("sign",), "promote_types": ("result_type",),
-}  # fmt: skip
+    "max": ("min", "sum"),
+    "sum": ("mean", "amax"),
+    "mean": ("sum", "amax"),
+    "values": ("indices",),
+    "amax": ("amin",),
+    "softmax": ("log_softmax",),
+    "argsort": ("sort",),
+    "gather": ("index_select",),
+    "cat": ("stack",),
+    "unsqueeze": ("squeeze",),
+    "reshape": ("expand",),
+    "detach": ("clone",),
+    "full_like": ("zeros_like",),
+    "any": ("all",),
+    "all": ("any",),
+    "isfinite": ("isnan",),
+    "abs": ("sign",),
+    "inf": ("nan",),
+    "dtype": ("device",),
+    "float32": ("float16", "float64"),
+    "kept": ("discarded",),
+    "discarded": ("kept",),
+    "scores": ("tokens",),
+    "kept_count": ("removed_count",),
+    "keep_count": ("remove_count",),
+    "promote_types": ("result_type",),
+}
 """What stands after a dot, and what could stand there instead."""
 
 
@@ -99,9 +136,9 @@ def structure(node: ast.AST) -> Iterator[str]:
     """Other operators and methods; arguments dropped and exchanged; slices and sequences turned round."""
     match node:
         case ast.BinOp(left=left, op=op, right=right) if type(op) in OPERATORS:
-            yield f"{ast.unparse(left)} {OPERATORS[type(op)][1]} {ast.unparse(right)}"
+            yield f"{ast.unparse(left)} {OPERATORS[type(op)]} {ast.unparse(right)}"
         case ast.Compare(left=left, ops=[op], comparators=[right]) if type(op) in OPERATORS:
-            yield f"{ast.unparse(left)} {OPERATORS[type(op)][1]} {ast.unparse(right)}"
+            yield f"{ast.unparse(left)} {OPERATORS[type(op)]} {ast.unparse(right)}"
         case ast.Attribute(value=value, attr=name):
             yield from (f"{ast.unparse(value)}.{each}" for each in METHODS.get(name, ()))
         case ast.Slice():

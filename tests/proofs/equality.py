@@ -19,7 +19,7 @@ from torch import Tensor
 from tests.proofs import scalars
 from tests.proofs.algebra import Numeric, Symbolic
 from tests.proofs.graphs import Graph, Sizes, graph_of, proved, random_inputs, same, symbolic_layer, to_numbers
-from tests.proofs.operators import Array, Operators
+from tests.proofs.operators import Array, Operators, filled
 from tests.proofs.scalars import Layer
 from tests.proofs.sources import public
 from tests.proofs.statement import Statement, refute
@@ -176,15 +176,15 @@ class Piece:
         made: dict[str, Array] = {name: getattr(layer, name) for name in POMT}
         examples: dict[str, Tensor] = dict(zip(POMT, random_inputs(SMALL, POMT), strict=True))
         for name, shape in shapes.items():
-            whole = name in {"order", "rows"}
-            kind = z3.Int if whole else z3.Real
+            integer = name in {"order", "rows"}
+            kind = z3.Int if integer else z3.Real
             made[name] = np.array([kind(f"{name}[{i}]") for i in range(np.prod(shape))], dtype=object).reshape(shape)
-            examples[name] = torch.zeros(shape, dtype=torch.int64 if whole else torch.float32)
+            examples[name] = torch.zeros(shape, dtype=torch.int64 if integer else torch.float32)
         graph = graph_of(public(self.path), [examples[each] for each in self.tensors], self.options)
         got = graph.run(Operators(algebra), [made[each] for each in self.tensors])
         expected = self.gives(layer, made)
-        for whole in ("order", "rows"):
-            algebra.axioms += [z3.And(each >= 0, each < 4) for each in made[whole].ravel()]
+        for name in ("order", "rows"):
+            algebra.axioms += [z3.And(each >= 0, each < 4) for each in made[name].ravel()]
         must_be_same(algebra, got, {"": expected}, self.path)
 
 
@@ -208,13 +208,13 @@ def gathered(layer: Layer, made: Mapping[str, Array]) -> Array:
     algebra, x = layer.algebra, layer.x
     assert isinstance(algebra, Symbolic)
     entry = lambda at: chosen(algebra, lambda row: x[at[0], row, at[2]], made["rows"][at[0], at[1]], x.shape[1])  # noqa: E731 -- one line
-    return scalars.filled((2, 3, 2), entry)
+    return filled((2, 3, 2), entry)
 
 
 def mean_of_rows(layer: Layer, made: Mapping[str, Array]) -> Array:
     """The mean of three rows."""
     rows = made["discarded"]
-    return scalars.filled((2, 1, 2), lambda at: layer.algebra.total([rows[at[0], j, at[2]] for j in range(3)]) / 3)
+    return filled((2, 1, 2), lambda at: layer.algebra.total([rows[at[0], j, at[2]] for j in range(3)]) / 3)
 
 
 def fused(layer: Layer, made: Mapping[str, Array], *, normalise: bool) -> Array:
@@ -225,7 +225,7 @@ def fused(layer: Layer, made: Mapping[str, Array], *, normalise: bool) -> Array:
         total = algebra.total([algebra.product(weights[at[0], j], rows[at[0], j, at[2]]) for j in range(3)])
         return algebra.quotient(total, algebra.total([weights[at[0], j] for j in range(3)])) if normalise else total
 
-    return scalars.filled((2, 1, 2), entry)
+    return filled((2, 1, 2), entry)
 
 
 def gaps(layer: Layer, made: Mapping[str, Array], keep: int) -> Array:
@@ -236,7 +236,7 @@ def gaps(layer: Layer, made: Mapping[str, Array], keep: int) -> Array:
     def at(sample: int, place: int) -> Any:  # noqa: ANN401 -- a scalar
         return chosen(algebra, lambda patch: made["scores"][sample, patch], made["order"][sample, place], 4)
 
-    return scalars.filled((2,), lambda place: at(place[0], keep - 1) - at(place[0], keep))
+    return filled((2,), lambda place: at(place[0], keep - 1) - at(place[0], keep))
 
 
 NO_CHECK: Final = {"check": "none"}

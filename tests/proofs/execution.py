@@ -82,7 +82,7 @@ def every_path(call: Callable[[], Any]) -> Iterator[Outcome]:
         finally:
             _running.pop()
         waiting += [[*path.answers[:place], False] for place, two in enumerate(path.open) if two]
-        yield Outcome(z3.And(True, *path.conditions), error, result)
+        yield Outcome(z3.And(*path.conditions), error, result)
     raise UnmodelledError(f"more than {MOST_PATHS} paths")
 
 
@@ -260,10 +260,10 @@ class Named:
     @classmethod
     def __torch_function__(
         cls,
-        function: Any,
+        function: Callable[..., object],
         types: object,
         arguments: tuple[object, ...] = (),
-        options: Mapping[str, object] | None = None,  # noqa: ANN401 -- torch's own protocol
+        options: Mapping[str, object] | None = None,
     ) -> "Named":
         """A function of torch, by its name."""
         del types

@@ -75,9 +75,8 @@ def prove_export(path: str, tensors: tuple[str, ...], options: Mapping[str, obje
 
         x, attn = [node.meta["val"] for node in graph.program.graph.nodes if node.op == "placeholder"][:2]
         b, n, c = map(expression, (x.shape[0], attn.shape[2], x.shape[2]))
-        (results,) = graph.program.graph.output_node().args
-        assert isinstance(results, tuple | list)
-        got = [[expression(size) for size in each.meta["val"].shape] for each in results]  # type: ignore[union-attr]
+        results: Any = graph.program.graph.output_node().args[0]
+        got = [[expression(size) for size in each.meta["val"].shape] for each in results]
         expected = [[b, prefix + keep + appended, c], [b, keep], [b, n - prefix - keep], [b, n - prefix]]
         refute(unless=got == expected, why=f"{what}: shapes {got}, not {expected}")
         allowed = graph.program.range_constraints[n]
@@ -132,9 +131,9 @@ def prove_dtypes(dtypes: tuple[torch.dtype, ...] = DTYPES) -> None:
                 computed = node.meta["val"].dtype if name in WIDE else None
                 fine = computed in {None, wide, torch.int64}
                 refute(unless=fine, why=f"{path} in {dtype}: {node.target} is computed in {computed}, not in {wide}")
-            (results,) = graph.program.graph.output_node().args
-            for field, result in zip(graph.outputs, results, strict=True):  # type: ignore[arg-type]
-                stored, expected = result.meta["val"].dtype, own.get(field, wide)  # type: ignore[union-attr]
+            results: Any = graph.program.graph.output_node().args[0]
+            for field, result in zip(graph.outputs, results, strict=True):
+                stored, expected = result.meta["val"].dtype, own.get(field, wide)
                 refute(unless=stored == expected, why=f"{path} in {dtype}: {field} is {stored}, not {expected}")
 
 
@@ -155,7 +154,7 @@ def prove_detached() -> None:
 class Row:
     """A number of x that can be moved and compared, and that no arithmetic takes without leaving a trace."""
 
-    def __init__(self, computed: bool = False) -> None:  # noqa: FBT001, FBT002 -- two kinds of one thing
+    def __init__(self, computed: bool = False) -> None:  # noqa: FBT002 -- two kinds of one thing
         """Come from x, or from arithmetic."""
         self.computed = computed
 

@@ -1,8 +1,8 @@
 """Floats: the bounds of POMT-SCORE-1 in IEEE arithmetic, bit by bit, for every value that a format has.
 
 The source divides two floats of one format and adds two: those two operations are stated as z3 has them, with
-rounding to nearest, ties to even. That the source does just this is proved by the equality of graphs; that torch's division
-and sum are IEEE's is trusted.
+rounding to nearest, ties to even. That the source does just this is proved by the equality of graphs; that torch's
+division and sum are IEEE's is trusted.
 """
 
 from functools import partial

@@ -80,7 +80,7 @@ class Graph:
     def run(
         self, operators: Operators, inputs: list[Array], replaced: Mapping[str, Array] | None = None
     ) -> dict[str, Array]:
-        """What comes out, by name; and by node under ``node:…``. A replaced node has the given value instead of its own."""
+        """What comes out, by name, and by node under ``node:…``; a replaced node has the value that it is given."""
         values: dict[str, Any] = {}
         waiting = list(inputs)
         for node in self.program.graph.nodes:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
+import numpy as np
+
 from tests.proofs import equality, floats, lemmas, sources
 from tests.proofs.edits import Edit
 from tests.proofs.operators import Array, Operators
@@ -33,6 +35,8 @@ class Kill:
         return Edit(self.module, line, self.old, self.new, text.replace(self.old, self.new))
 
 
+KEPT: Final = "tokens - prefix - remove - appended"
+LEFT_OUT: Final = "prefix: int, remove: int, appended: int = 1"
 PATCHES: Final = "attn[:, :, prefix:, prefix:]\n"
 SORT: Final = "dim=1, descending=True, stable=True"
 TOKENS: Final = "[x[:, :prefix], gather(x, kept), mean], dim=1"
@@ -47,8 +51,8 @@ KILLS: Final = (
     Kill("shapes", "axis", "pruning", TOKENS, TOKENS.replace("dim=1", "dim=2")),
     Kill("shapes", "index", "pruning", "x.shape[2]", "x.shape[1]"),
     Kill("shapes", "shape", "siblings", "weights.unsqueeze(-1)", "weights.unsqueeze(1)"),
-    Kill("shapes", "arithmetic", "counting", "tokens - prefix - remove - appended", "tokens - prefix - remove"),
-    Kill("output length", "arithmetic", "counting", "tokens - prefix - remove - appended", "tokens - prefix - remove + appended"),
+    Kill("shapes", "arithmetic", "counting", KEPT, "tokens - prefix - remove"),
+    Kill("output length", "arithmetic", "counting", KEPT, "tokens - prefix - remove + appended"),
     Kill("output length", "index", "pruning", "order[:, keep:]", "order[:, keep + 1:]"),
     Kill("output length", "index", "pruning", TOKENS, TOKENS.replace(":prefix", "prefix:")),
     Kill("export", "arithmetic", "magnitude", ".softmax(dim=-1)", ".exp()"),
@@ -67,15 +71,33 @@ KILLS: Final = (
     Kill("prune equals", "order", "ranking", SORT, SORT.replace("stable=True", "stable=False")),
     Kill("prune equals", "index", "pruning", "gather(x, discarded)", "gather(x, kept)"),
     Kill("prune equals", "order", "pruning", TOKENS, "[gather(x, kept), x[:, :prefix], mean], dim=1"),
-    Kill("trace equals", "sign", "tracing", "descending[:, keep - 1] - descending", "descending[:, keep - 1] + descending"),
+    Kill(
+        "trace equals",
+        "sign",
+        "tracing",
+        "descending[:, keep - 1] - descending",
+        "descending[:, keep - 1] + descending",
+    ),
     Kill("trace equals", "index", "tracing", "descending[:, keep - 1]", "descending[:, keep - 2]"),
     Kill("trace equals", "index", "tracing", "mean_row(gather(x, step.discarded))", "mean_row(gather(x, step.kept))"),
     Kill("siblings equal", "index", "siblings", "discarded - prefix", "discarded"),
     Kill("siblings equal", "axis", "siblings", "attn[:, :, class_index, prefix:]", "attn[:, :, prefix:, class_index]"),
     Kill("siblings equal", "arithmetic", "siblings", "fused / weights", "fused * weights"),
     Kill("pieces equal", "boundary", "ranking", "*, prefix: int = 0", "*, prefix: int = 1"),
-    Kill("pieces equal", "order", "magnitude", "value_sums(v).softmax(dim=-1)", "value_sums(v)[:, prefix:].softmax(dim=-1)"),
-    Kill("pieces equal", "boundary", "siblings", "normalise: bool = False,\n) -> Float", "normalise: bool = True,\n) -> Float"),
+    Kill(
+        "pieces equal",
+        "order",
+        "magnitude",
+        "value_sums(v).softmax(dim=-1)",
+        "value_sums(v)[:, prefix:].softmax(dim=-1)",
+    ),
+    Kill(
+        "pieces equal",
+        "boundary",
+        "siblings",
+        "normalise: bool = False,\n) -> Float",
+        "normalise: bool = True,\n) -> Float",
+    ),
     Kill("bounds", "arithmetic", "attention", "return sums / largest_sum", "return sums * largest_sum"),
     Kill("bounds", "arithmetic", "attention", "return sums.max().reshape", "return sums.min().reshape"),
     Kill("partition", "index", "ranking", " + prefix", ""),
@@ -84,18 +106,32 @@ KILLS: Final = (
     Kill("heads", "arithmetic", "attention", "between_patches.max(dim=1).values", "between_patches[:, 0]"),
     Kill("samples", "boundary", "attention", 'if normalisation == "batch"', 'if normalisation != "batch"'),
     Kill("prefix rows", "index", "ranking", " + prefix", " - prefix"),
-    Kill("refusals", "boundary", "pruning", 'contracts.one_of(function', 'contracts.one_of("prune"'),
+    Kill("refusals", "boundary", "pruning", "contracts.one_of(function", 'contracts.one_of("prune"'),
     Kill("refusals", "boundary", "pruning", '"POMT-SCORE-1", scores', '"POMT-RANK-1", scores'),
     Kill("refusals", "boundary", "pruning", "mean=mean, check=check", 'mean=mean, check="none"'),
-    Kill("refusals", "boundary", "attention", "attn=attn, prefix=prefix, normalisation=normalisation", "attn=attn, prefix=prefix"),
+    Kill(
+        "refusals",
+        "boundary",
+        "attention",
+        "attn=attn, prefix=prefix, normalisation=normalisation",
+        "attn=attn, prefix=prefix",
+    ),
     Kill("refusals", "boundary", "contracts", "if not 0 <= keep <= most", "if not 0 < keep <= most"),
     Kill("refusals", "arithmetic", "contracts", "tokens - plain(prefix) - appended", "tokens - plain(prefix)"),
     Kill("refusals", "boundary", "contracts", "0 <= class_index < prefix:", "0 <= class_index <= prefix:"),
     Kill("counting lemmas", "sign", "counting", "return prefix + keep + appended", "return prefix - keep + appended"),
-    Kill("counting lemmas", "arithmetic", "counting", "return tokens - prefix - keep\n", "return tokens - prefix - keep - 1\n"),
-    Kill("counting paths", "boundary", "counting", "prefix: int, remove: int, appended: int = 1", "prefix: int, remove: int, appended: int = 0"),
-    Kill("counting paths", "sign", "counting", "tokens - prefix - keep - appended", "tokens - prefix - keep + appended"),
-)  # fmt: skip
+    Kill(
+        "counting lemmas",
+        "arithmetic",
+        "counting",
+        "return tokens - prefix - keep\n",
+        "return tokens - prefix - keep - 1\n",
+    ),
+    Kill("counting paths", "boundary", "counting", LEFT_OUT, LEFT_OUT.replace("1", "0")),
+    Kill(
+        "counting paths", "sign", "counting", "tokens - prefix - keep - appended", "tokens - prefix - keep + appended"
+    ),
+)
 
 
 class LastWins(Operators):
@@ -104,7 +140,8 @@ class LastWins(Operators):
     def argsort_stable(self, array: Array, *, stable: bool, dim: int = -1, descending: bool = False) -> Array:
         """Sort the mirror image."""
         size = array.shape[dim]
-        return size - 1 - super().argsort_stable(array[:, ::-1], stable=stable, dim=dim, descending=descending)
+        order = super().argsort_stable(array[:, ::-1], stable=stable, dim=dim, descending=descending)
+        return np.asarray(size - 1 - order, dtype=object)
 
 
 @dataclass(frozen=True)

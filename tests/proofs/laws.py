@@ -137,7 +137,7 @@ def permuted(layer: Layer, order: Sequence[int]) -> Layer:
 
 
 def prove_permutation(most: int | None = None) -> None:
-    """Permuted tokens have permuted scores; with distinct scores the output is the same, and with ties it need not be."""
+    """Permuted tokens have permuted scores; with distinct scores the output is the same, with ties it need not be."""
     graph = trace_at(PERMUTED)
     for order in list(permutations(range(PERMUTED.tokens - PERMUTED.prefix)))[1:most]:
         algebra = Symbolic()
@@ -231,14 +231,14 @@ def statements() -> Iterator[Statement]:
         ),
         (
             "partition",
-            "Kept and discarded are the patch rows, each once, in descending score, ties by the lower index; the mean has their mass.",
+            "Kept and discarded are the patch rows, each once, by score, then by index; the mean has their mass.",
             "POMT-RANK-1, POMT-PRUNE-3, POMT-PRUNE-4",
             scope(*CUT),
             prove_partition,
         ),
         (
             "token permutation",
-            "Permuted patch tokens have permuted scores, and the same output where scores are distinct; with ties they need not.",
+            "Permuted patch tokens have permuted scores, and with distinct scores the same output; with ties not.",
             "POMT-META-1",
             "all 23 permutations, " + scope(PERMUTED),
             prove_permutation,

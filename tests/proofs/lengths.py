@@ -116,7 +116,8 @@ class Length:
 
     def prove(self) -> None:
         """The shapes of all four fields, and that the length needs its precondition."""
-        for options in ({}, {"normalisation": "sample"}) if "v" in self.tensors else ({}, {"class_index": 0}):
+        option: dict[str, object] = {"normalisation": "sample"} if "v" in self.tensors else {"class_index": 0}
+        for options in ({}, option):
             self._prove(options)
 
     def _prove(self, options: Mapping[str, object]) -> None:
@@ -130,7 +131,7 @@ class Length:
         known = ANY_SIZES if self.tokens is None else z3.And(ANY_SIZES, self.tokens({"P": P, "T": T, "R": R}) == N)
         under = z3.And(A_LAYER, self.precondition, known)
         words = f"{self.path}({dict(self.counts)})"
-        refute(unless=follows(z3.And(True, *trace.assumed), under), why=f"{words}: torch assumes {trace.assumed}")
+        refute(unless=follows(z3.And(*trace.assumed), under), why=f"{words}: torch assumes {trace.assumed}")
         for field, claim in claims.items():
             refute(unless=follows(claim, under), why=f"{words}: {field} is {trace.shapes[field]}")
         if self.tokens is None:

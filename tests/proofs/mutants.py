@@ -43,7 +43,7 @@ def hold_against(task: Task) -> Verdict:
     """Take a mutant on and try the statements in their order. Quietly: a mutant's warnings are of no interest."""
     edit, names = task
     signal.signal(signal.SIGALRM, too_long)
-    sys.stderr = sys.stdout = Path(os.devnull).open("w", encoding="utf-8")
+    sys.stderr = sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 -- until the process ends
     sources.take_on(edit.module, edit.text)
     for name in names:
         statement = BY_NAME[name]
@@ -58,7 +58,7 @@ def hold_against(task: Task) -> Verdict:
 
 
 def verdicts(tasks: Iterable[Task]) -> Iterator[Verdict]:
-    """All mutants. A process that dies, as torch may make it, has rejected its mutant: nobody would take it for green."""
+    """All mutants. A process that dies, as torch may make it, has rejected its mutant: it is not green."""
     for done in in_processes(hold_against, tasks):
         edit, names = done.task
         yield done.answer or Verdict(edit, names[0], "the process died")

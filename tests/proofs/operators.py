@@ -128,12 +128,12 @@ class Operators:
         pairs = np.broadcast_arrays(one, other)
         return filled(pairs[0].shape, lambda place: self.algebra.quotient(pairs[0][place], pairs[1][place]))
 
-    def sum_dim_intlist(self, array: Array, axes: list[int], keepdim: bool = False, *, dtype: object = None) -> Array:  # noqa: FBT001, FBT002 -- torch's own signature
+    def sum_dim_intlist(self, array: Array, axes: list[int], keepdim: bool = False, *, dtype: object = None) -> Array:  # noqa: FBT002 -- torch's own signature
         """Add up along one axis."""
         del dtype
         return along(array, only(axes), self.algebra.total, keepdim=keepdim)
 
-    def mean_dim(self, array: Array, axes: list[int], keepdim: bool = False, *, dtype: object = None) -> Array:  # noqa: FBT001, FBT002 -- as above
+    def mean_dim(self, array: Array, axes: list[int], keepdim: bool = False, *, dtype: object = None) -> Array:  # noqa: FBT002 -- as above
         """Add up along one axis and divide by its length."""
         del dtype
         return along(array, only(axes), lambda terms: self.algebra.total(terms) / len(terms), keepdim=keepdim)
@@ -152,7 +152,7 @@ class Operators:
 
     # ---- comparison -------------------------------------------------------------------------------------------------
 
-    def max_dim(self, array: Array, axis: int, keepdim: bool = False) -> tuple[Array, None]:  # noqa: FBT001, FBT002 -- as above
+    def max_dim(self, array: Array, axis: int, keepdim: bool = False) -> tuple[Array, None]:  # noqa: FBT002 -- as above
         """Take the largest along one axis. Where it stood has no meaning here: with ties torch may say any place."""
         return along(array, axis, self.algebra.maximum, keepdim=keepdim), None
 
@@ -161,7 +161,7 @@ class Operators:
         return filled((), lambda _: self.algebra.maximum(list(array.ravel())))
 
     def argsort_stable(self, array: Array, *, stable: bool, dim: int = -1, descending: bool = False) -> Array:
-        """Sort: which place comes first, second and so on; equal entries stay in their order, or there is no meaning."""
+        """Sort: which place comes first, second and so on; equal entries stay in order, or there is no meaning."""
         refute(unless=stable, why="argsort: not stable, so that equal entries come in any order")
         sign = 1 if descending else -1
         moved = np.moveaxis(array, dim, -1)

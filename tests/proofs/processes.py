@@ -1,4 +1,4 @@
-"""Processes: work done in forks of this one, some at a time, so that each begins with torch ready and the package unread."""
+"""Processes: work done in forks of this one, some at a time; each begins with torch ready and the package unread."""
 
 import multiprocessing
 import time

@@ -32,7 +32,8 @@ class Rule:
 P, T, R, CLASS = z3.Ints("prefix keep remove class_index")
 AXES: Final = {"x": ("B", "N", "C"), "attn": ("B", "H", "N", "K"), "v": ("B", "H", "N", "D"), "scores": ("B", "n")}
 CLAUSES: Final = {"x": "POMT-PRUNE-1", "attn": "POMT-ATT-1", "v": "POMT-MAG-1", "scores": "POMT-RANK-1"}
-SHARED: Final = ((("x", "B"), ("attn", "B")), (("x", "N"), ("attn", "N")), (("attn", "B"), ("v", "B")), (("attn", "H"), ("v", "H")), (("attn", "N"), ("v", "N")))  # fmt: skip
+SHARED: Final = (("x", "attn", "B"), ("x", "attn", "N"), ("attn", "v", "B"), ("attn", "v", "H"), ("attn", "v", "N"))
+"""The axes that two tensors have in common."""
 
 
 def size(tensor: str, axis: str) -> z3.ArithRef:
@@ -58,7 +59,7 @@ def not_finite(name: str) -> z3.BoolRef:
 
 
 def no_distribution() -> Iterator[Rule]:
-    """POMT-ATT-1: attention below zero, or rows that do not sum to one within the roundings that the contract allows."""
+    """POMT-ATT-1: attention below zero, or rows that do not sum to one within the roundings that are allowed."""
     single = torch.finfo(torch.float32)
     common, each = 8 * single.eps / 2, single.eps + single.smallest_normal * single.eps
     off = f"((attn.sum(dim=-1, dtype=torch.float32) - 1).abs() > ({common} + ({size('attn', 'K')} * {each})))"
@@ -73,11 +74,11 @@ def layer_rules(tensors: tuple[str, ...], check: str, normalisation: str | None)
         yield Rule(z3.Or(*[each == 0 for each in lengths.values()]), ("ShapeError", "", CLAUSES[name]))
         if name == "attn":
             yield Rule(lengths["N"] != lengths["K"], ("ShapeError", "", CLAUSES[name]))
-        in_range = z3.And(P >= 0, P <= lengths["N"] - 1)
+        in_range = z3.And(P >= 0, lengths["N"] - 1 >= P)
         yield Rule(z3.Not(in_range), ("CountError", "", CLAUSES[name]))
-    for (one, axis), (other, same) in SHARED:
+    for one, other, axis in SHARED:
         if one in tensors and other in tensors:
-            yield Rule(size(one, axis) != size(other, same), ("ShapeError", "", "POMT-PRUNE-1"))
+            yield Rule(size(one, axis) != size(other, axis), ("ShapeError", "", "POMT-PRUNE-1"))
     if check == "shapes":
         return
     for name in tensors:
@@ -93,9 +94,9 @@ def layer_rules(tensors: tuple[str, ...], check: str, normalisation: str | None)
 def count_rules(given: str, tokens: z3.ArithRef, clause: str, appended: int) -> Iterator[Rule]:
     """The ranges of T and of R."""
     if given == "keep":
-        yield Rule(z3.Not(z3.And(T >= 0, T <= tokens - P - 1)), ("CountError", "", clause))
+        yield Rule(z3.Not(z3.And(T >= 0, tokens - P - 1 >= T)), ("CountError", "", clause))
     else:
-        yield Rule(z3.Not(z3.And(R >= 1, R <= tokens - P - appended)), ("CountError", "", "POMT-COUNT-1"))
+        yield Rule(z3.Not(z3.And(R >= 1, tokens - P - appended >= R)), ("CountError", "", "POMT-COUNT-1"))
 
 
 @dataclass(frozen=True)
@@ -146,7 +147,7 @@ class Function:
 
     def symbols(self, given: str, normalisation: str) -> dict[str, object]:
         """Options that are symbols, and the word."""
-        all_of = {
+        all_of: dict[str, dict[str, object]] = {
             "prefix": {"prefix": Whole(P)},
             "count": {given: Whole(T if given == "keep" else R)},
             "normalisation": {"normalisation": normalisation},
@@ -197,7 +198,7 @@ FUNCTIONS: Final = (
 
 def all_end_as(rules: list[Rule], outcomes: list[Outcome], what: str) -> None:
     """Every path ends as the first rule that applies says."""
-    none = z3.And(True, *[z3.Not(rule.condition) for rule in rules])
+    none = z3.And(*[z3.Not(rule.condition) for rule in rules])
     for outcome in outcomes:
         first = [
             z3.And(rule.condition, *[z3.Not(earlier.condition) for earlier in rules[:place]])
@@ -274,7 +275,7 @@ def prove_options(function: Function) -> None:
 
 
 def prove_kinds() -> None:
-    """Tensors of another kind, dtype, device or number of axes, and counts that are no integers, in the first argument that has them."""
+    """Tensors of another kind, dtype, device or number of axes, and counts that are no integers."""
     function = FUNCTIONS[0]
     symbols = function.symbols("keep", "batch")
     changes: list[tuple[Error, dict[str, object]]] = [
@@ -320,8 +321,8 @@ def prove_some_refusals() -> None:
 STATEMENTS: Final = (
     Statement(
         "refusals",
-        "Each public function refuses what the edge rules refuse, in their order, with their error and clause, and accepts "
-        "all else; checks change no result; what is left out has its documented default.",
+        "Each public function refuses what the edge rules refuse, in their order, with their error and clause, and "
+        "accepts all else; checks change no result; what is left out has its documented default.",
         "POMT-PRUNE-1, POMT-COUNT-1, edge rules",
         "symbolic execution, z3",
         f"{ALL_SIZES} and counts; values as predicates",

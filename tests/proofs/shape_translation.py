@@ -1,8 +1,8 @@
 """From the jaxtyping annotations of the sources to the symbolic shapes that pyrefly checks.
 
-``Float[Tensor, "batch tokens-{prefix}"]`` becomes ``Shaped[Tensor, "[batch, tokens-prefix]"]``, an ``int`` argument becomes
-the symbol of its own name, and after every assignment stands a ``reveal_type``, so that a shape which the checker lost
-is seen. What an option decides is read once for each of its values: see :class:`Reading`.
+``Float[Tensor, "batch tokens-{prefix}"]`` becomes ``Shaped[Tensor, "[batch, tokens-prefix]"]``, an ``int`` argument
+becomes the symbol of its own name, and after every assignment stands a ``reveal_type``, so that a shape which the
+checker lost is seen. What an option decides is read once for each of its values: see :class:`Reading`.
 """
 
 import ast
@@ -98,7 +98,7 @@ class Read(ast.NodeTransformer):
         self.reading = reading
         self.signatures = signatures
 
-    def visit_Call(self, node: ast.Call) -> ast.Call:  # noqa: N802 -- the name that ast calls
+    def visit_Call(self, node: ast.Call) -> ast.Call:
         """Drop a None that is handed on under its own name; any other use of it stays, and is wrong."""
         self.generic_visit(node)
         if isinstance(node.func, ast.Name) and (called := self.signatures.get(node.func.id)):
@@ -112,13 +112,13 @@ class Read(ast.NodeTransformer):
             ]
         return node
 
-    def visit_If(self, node: ast.If) -> ast.If | list[ast.stmt]:  # noqa: N802 -- as above
+    def visit_If(self, node: ast.If) -> ast.If | list[ast.stmt]:
         """Put the branch that is taken in the place of the condition."""
         self.generic_visit(node)
         decided = self.reading.decides(node.test)
         return node if decided is None else node.body if decided else node.orelse
 
-    def visit_IfExp(self, node: ast.IfExp) -> ast.expr:  # noqa: N802 -- as above
+    def visit_IfExp(self, node: ast.IfExp) -> ast.expr:
         """As for a statement."""
         self.generic_visit(node)
         decided = self.reading.decides(node.test)
@@ -202,7 +202,7 @@ def fits(name: str, promise: ast.expr) -> ast.FunctionDef:
     free: set[str] = set()
 
     class Translate(ast.NodeTransformer):
-        def visit_Subscript(self, node: ast.Subscript) -> ast.AST:  # noqa: N802 -- the name that ast calls
+        def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
             if (shape := axes(node)) is None:
                 return self.generic_visit(node)
             free.update(symbols(shape))

@@ -182,7 +182,16 @@ def findings() -> tuple[list[str], int, int]:
         folder = Path(place)
         write_stubs(site_packages(pyrefly), folder)
         steps, promises = write_translation(folder)
-        command = [pyrefly, "check", "--output-format", "min-text", "--min-severity", "info", "--threads", "1"]
+        command: list[str | Path] = [
+            pyrefly,
+            "check",
+            "--output-format",
+            "min-text",
+            "--min-severity",
+            "info",
+            "--threads",
+            "1",
+        ]
         command += ["--python-interpreter-path", pyrefly.parent / "python", "--search-path", folder]
         files = sorted([folder / "claims.py", *(folder / "pomt_ref").glob("*.py")])
         environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
@@ -209,7 +218,8 @@ def prove_shapes() -> None:
 STATEMENTS: Final = (
     Statement(
         "shapes",
-        "Every step of every function has the shape that its annotation and its clause say; prune gives (B, P + T + 1, C).",
+        "Every step of every function has the shape that its annotation and its clause say; prune gives "
+        "(B, P + T + 1, C).",
         "all POMT, TOPK-1, EVIT-1",
         "pyrefly",
         ALL_SIZES,

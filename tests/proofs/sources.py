@@ -38,7 +38,7 @@ def public(path: str) -> Any:  # noqa: ANN401 -- any function or class
     return getattr(importlib.import_module(f"pomt_ref.{module}"), name)
 
 
-class _Changed(importlib.abc.MetaPathFinder, importlib.abc.SourceLoader):
+class _Changed(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     """Import the changed modules from their changed texts."""
 
     def find_spec(
@@ -51,15 +51,10 @@ class _Changed(importlib.abc.MetaPathFinder, importlib.abc.SourceLoader):
             return None
         return importlib.util.spec_from_file_location(fullname, path_of(module), loader=self)
 
-    def get_filename(self, fullname: str) -> str:
-        """Tracebacks name the file that the mutant is one of."""
-        return str(path_of(fullname.partition(".")[2]))
-
-    def get_data(self, path: str | bytes) -> bytes:
-        """Give the changed text; there is no cached bytecode, and none is written."""
-        if Path(str(path)).suffix != ".py":
-            raise OSError(path)
-        return _changed[Path(str(path)).stem].encode()
+    def exec_module(self, module: ModuleType) -> None:
+        """Run the changed text; tracebacks name the file that it is a change of."""
+        name = module.__name__.partition(".")[2]
+        exec(compile(_changed[name], path_of(name), "exec"), module.__dict__)  # noqa: S102 -- what importing is
 
 
 def take_on(module: str, text: str) -> None:

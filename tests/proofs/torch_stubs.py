@@ -1,4 +1,4 @@
-"""What the stubs of torch lack, or have wrong, for the shapes of this project: written here, and part of what is trusted.
+"""What the stubs of torch lack, or have wrong, for the shapes of this project: part of what is trusted.
 
 Each is a text that must stand in the installed stubs exactly once and the text that takes its place. A
 release of the stubs that says something else is an error, so that nothing is patched unseen.
@@ -23,12 +23,12 @@ ARGSORT: Final = """
         self, dim: builtins.int = -1, descending: builtins.bool = False, *, stable: builtins.bool = False
     ) -> Self: ...
 """
-"""The method is missing, which would make its result unknown; the function is there. An order has the shape of what it orders."""
+"""The method is missing, which would make its result unknown. An order has the shape of what it orders."""
 
 
 BASE: Final = "class Tensor[Shape: _Shape = _Shape](_TensorBase):\n"
 BASE_OF_ITS_OWN: Final = "class Tensor[Shape: _Shape = _Shape]:\n"
-"""Where torch itself is not installed the base is unknown, and then a tensor passes for a number: ``w * x`` for ``w * 1``."""
+"""Where torch is not installed the base is unknown, and a tensor passes for a number: ``w * x`` for ``w * 1``."""
 
 GRADUAL: Final = "    def __getattr__(self, name: str) -> Any: ...\n    def __iter__"
 DTYPE: Final = "    dtype: Any\n    def __iter__"
