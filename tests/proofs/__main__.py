@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from tests.proofs import table
 from tests.proofs.edits import SPECIFICATION, edits
 from tests.proofs.equivalent import REASONS
-from tests.proofs.everything import BY_NAME, QUICK, STATEMENTS
+from tests.proofs.everything import BY_NAME, STATEMENTS, first_for
 from tests.proofs.kills import KILLS, PREMISES
 from tests.proofs.mutants import Verdict, verdicts
 from tests.proofs.processes import in_processes
@@ -70,7 +70,8 @@ def reject_all() -> Counter[str]:
 def try_every_edit() -> list[Verdict]:
     """What becomes of every edit; one that stands and is not known to be the same program is said."""
     found = []
-    for verdict in verdicts((edit, QUICK) for module in SPECIFICATION for edit in edits(module)):
+    tasks = ((edit, first_for(edit.source_line)) for module in SPECIFICATION for edit in edits(module))
+    for verdict in verdicts(tasks):
         found.append(verdict)
         if not verdict.statement and str(verdict.edit) not in REASONS:
             say(f"RED    a mutant stands: {verdict.edit}")

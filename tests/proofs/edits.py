@@ -85,6 +85,11 @@ class Edit:
     text: str
     """The whole module with the change made."""
 
+    @property
+    def source_line(self) -> str:
+        """The line of the file that the change is made in."""
+        return sources.path_of(self.module).read_text(encoding="utf-8").splitlines()[self.line - 1]
+
     def __str__(self) -> str:
         """One line."""
         return f"{self.module}:{self.line} {self.old} → {self.new}"

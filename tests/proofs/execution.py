@@ -6,7 +6,7 @@ cannot be taken. What comes out are all paths: under which condition, and with w
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import torch
@@ -27,9 +27,10 @@ class _Path:
     """One run: the answers that it was started with and those that it found, and whether the other one was possible."""
 
     answers: list[bool]
-    open: list[bool]
-    taken: int
-    conditions: list[z3.BoolRef]
+    open: list[bool] = field(default_factory=list)
+    taken: int = 0
+    conditions: list[z3.BoolRef] = field(default_factory=list)
+    solver: z3.Solver = field(default_factory=z3.Solver)
 
     def decide(self, condition: z3.BoolRef) -> bool:
         """Which branch this run takes: a known answer, the only possible one, or the first of two."""
@@ -40,12 +41,15 @@ class _Path:
         answer = self.answers[self.taken]
         self.taken += 1
         self.conditions.append(condition if answer else z3.Not(condition))
+        self.solver.add(self.conditions[-1])
         return answer
 
     def _possible(self, condition: z3.BoolRef) -> bool:
-        solver = z3.Solver()
-        solver.add(*self.conditions, condition)
-        return bool(solver.check() != z3.unsat)
+        self.solver.push()
+        self.solver.add(condition)
+        possible = bool(self.solver.check() != z3.unsat)
+        self.solver.pop()
+        return possible
 
 
 _running: list[_Path] = []
@@ -70,7 +74,7 @@ def every_path(call: Callable[[], Any]) -> Iterator[Outcome]:
         if not waiting:
             return
         start = waiting.pop()
-        path = _Path(list(start), [False] * len(start), 0, [])
+        path = _Path(list(start), [False] * len(start))
         _running.append(path)
         error: tuple[str, str, str] | None = None
         result: Any = None
