@@ -1,4 +1,4 @@
-"""The proofs' own helpers: the translator, the edits, the executor, the table; the proofs themselves are `nox -s prove`."""
+"""The helpers of the proofs: translator, edits, executor, table. The proofs themselves are `nox -s prove`."""
 
 import ast
 import os
@@ -13,7 +13,7 @@ import z3
 from pomt_ref import oracle
 from tests.proofs import execution, scalars, shapes, sources, table
 from tests.proofs.algebra import Numeric, Symbolic
-from tests.proofs.edits import SPECIFICATION, edits
+from tests.proofs.edits import edits
 from tests.proofs.everything import BY_NAME, QUICK, STATEMENTS
 from tests.proofs.execution import Named, UnmodelledError, Whole, every_path
 from tests.proofs.graphs import Sizes
@@ -35,7 +35,9 @@ def rows(x: Float[Tensor, "batch tokens"], *, prefix: int = 1, keep: int | None 
     largest = x.max() if normalisation == "batch" else x.max(dim=1)
     return x[:, :keep]
 
-def both(x: Float[Tensor, "batch tokens"], *, keep: int | None = None, remove: int | None = None) -> Float[Tensor, "batch tokens"]:
+def both(
+    x: Float[Tensor, "batch tokens"], *, keep: int | None = None, remove: int | None = None
+) -> Float[Tensor, "batch tokens"]:
     y = rows(x, keep=keep, remove=remove, normalisation="sample")
     return y
 '''
@@ -128,17 +130,17 @@ class TestScalarSpecification:
 
     @pytest.mark.parametrize("normalisation", ["batch", "sample"])
     @pytest.mark.parametrize("seed", range(4))
-    def test_scalar_specification_matches_oracle(self, normalisation: str, seed: int) -> None:
+    def test_scalar_specification_matches_oracle(self, normalisation: oracle.Normalisation, seed: int) -> None:
         arrays = {name: numbers(seed, shape) for name, shape in LAYER.shapes.items()}
         layer = scalars.Layer(Numeric(), **arrays, prefix=LAYER.prefix)
         x, attn, v = (each.astype(np.float64) for each in arrays.values())
         scores = oracle.score(attn, v, prefix=LAYER.prefix, normalisation=normalisation)
         ours = scalars.scores(layer, normalisation).astype(np.float64)
         np.testing.assert_allclose(ours, scores, rtol=1e-12)
-        order = scalars.ranking(layer, scores.astype(object)).rows(range(4)).astype(np.int64)
-        np.testing.assert_array_equal(order, oracle.rank(scores, prefix=LAYER.prefix))
         step = scalars.step(scalars.ranking(layer, scores.astype(object)), LAYER.keep, [scalars.mean])
         expected = oracle.prune(x, attn, v, prefix=LAYER.prefix, keep=LAYER.keep, normalisation=normalisation)
+        assert step["kept"].tolist() == expected.kept.tolist()
+        assert step["discarded"].tolist() == expected.discarded.tolist()
         np.testing.assert_allclose(step["tokens"].astype(np.float64), expected.tokens, rtol=1e-12)
 
 
@@ -192,7 +194,7 @@ class TestExecution:
 
     def test_symbol_cannot_be_asked_for_its_value(self) -> None:
         with pytest.raises(TypeError):
-            range(Whole(z3.Int("count")))  # type: ignore[arg-type]
+            range(Whole(z3.Int("count")))  # type: ignore[call-overload]
 
     def test_branch_outside_a_run_is_an_error(self) -> None:
         with pytest.raises(UnmodelledError):
@@ -212,7 +214,7 @@ class TestExecution:
 class TestMutants:
     """Edits are of one token; what is designated for a statement can be made; the table is complete."""
 
-    @pytest.mark.parametrize("module", SPECIFICATION)
+    @pytest.mark.parametrize("module", ["counting", "ranking"])
     def test_edit_changes_the_program(self, module: str) -> None:
         whole = ast.dump(ast.parse(sources.read(module)))
         found = edits(module)
@@ -225,7 +227,7 @@ class TestMutants:
         assert {f"{text} → tokens - prefix - remove + appended", "1 → 2", "1 → 0", "tokens → appended"} <= found
 
     def test_every_statement_rejects_something(self) -> None:
-        assert {each.statement for each in (*KILLS, *PREMISES)} == set(BY_NAME)
+        assert {each.statement for each in KILLS} | {each.statement for each in PREMISES} == set(BY_NAME)
 
     def test_at_least_forty_edits_of_every_kind_are_designated(self) -> None:
         assert len(KILLS) >= 40
@@ -233,12 +235,11 @@ class TestMutants:
             each.kind for each in KILLS
         }
 
-    @pytest.mark.parametrize("kill", KILLS, ids=lambda each: f"{each.statement}: {each.module} {each.new}")
-    def test_designated_edit_can_be_made(self, kill: object) -> None:
-        assert kill in KILLS
-        edit = KILLS[KILLS.index(kill)].edit()  # type: ignore[arg-type]
-        compile(edit.text, "mutant", "exec")
-        assert edit.text != sources.read(edit.module)
+    def test_designated_edit_can_be_made(self) -> None:
+        for kill in KILLS:
+            edit = kill.edit()
+            compile(edit.text, str(edit), "exec")
+            assert edit.text != sources.read(edit.module)
 
     def test_names_are_unique_and_known(self) -> None:
         assert len(BY_NAME) == len(STATEMENTS)

@@ -90,6 +90,11 @@ class Edit:
         """The line of the file that the change is made in."""
         return sources.path_of(self.module).read_text(encoding="utf-8").splitlines()[self.line - 1]
 
+    @property
+    def in_its_line(self) -> str:
+        """The edit by what its line says, which outlives the number of the line."""
+        return f"{self.module}: {self.source_line.strip()} · {self.old} → {self.new}"
+
     def __str__(self) -> str:
         """One line."""
         return f"{self.module}:{self.line} {self.old} → {self.new}"

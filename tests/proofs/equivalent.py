@@ -2,5 +2,13 @@
 
 from typing import Final
 
-REASONS: Final[dict[str, str]] = {}
-"""By the edit as it prints."""
+SORTED: Final = "scores.argsort(dim=1, descending=True, stable=True)"
+SUMMED: Final = "return strongest_head.sum(dim=-1, dtype=score_dtype(v.dtype))"
+
+REASONS: Final[dict[str, str]] = {
+    f"ranking: return {SORTED} + prefix · {SORTED} → scores.argsort(descending=True, stable=True)": (
+        "scores have two axes, and the last is what argsort sorts anyway"
+    ),
+    f"magnitude: {SUMMED} · v → strongest_head": "a maximum has the dtype of what it is the maximum of",
+}
+"""By what the line says."""

@@ -7,7 +7,8 @@ cannot be taken. What comes out are all paths: under which condition, and with w
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from numbers import Integral
+from typing import Any, Final, NoReturn
 
 import torch
 import z3
@@ -92,7 +93,11 @@ def every_path(call: Callable[[], Any]) -> Iterator[Outcome]:
 
 def term_of(number: object) -> Any:  # noqa: ANN401 -- a term, or what z3 takes for one
     """A term of a size, or of an int."""
-    return number.term if isinstance(number, Whole) else number
+    if isinstance(number, Whole):
+        return number.term
+    if type(number) is not int:
+        raise UnmodelledError(f"a size meets {number!r}, which is no plain integer")
+    return number
 
 
 class Whole:
@@ -171,6 +176,43 @@ class Whole:
     def __repr__(self) -> str:
         """Read as the term."""
         return str(z3.simplify(self.term)).replace("\n", "")
+
+
+def plain_number(number: Any) -> Any:  # noqa: ANN401 -- a number or a symbol
+    """The number that a narrow integer stands for; others as they are."""
+    return number.number if type(number) is Narrow else number
+
+
+class Narrow:
+    """A caller's own kind of integer, as NumPy's int8: it compares and indexes, but what it adds up may overflow."""
+
+    def __init__(self, number: int) -> None:
+        """Stand for a number."""
+        self.number = number
+
+    def __index__(self) -> int:
+        """The plain number."""
+        return self.number
+
+    def __le__(self, other: object) -> bool:
+        """Compare, which cannot overflow."""
+        return self.number <= plain_number(other)
+
+    def __ge__(self, other: object) -> bool:
+        """As above."""
+        return self.number >= plain_number(other)
+
+    def __lt__(self, other: object) -> bool:
+        """As above."""
+        return self.number < plain_number(other)
+
+    def _arithmetic(self, other: object) -> NoReturn:
+        raise UnmodelledError(f"{self.number} and {other} are added up in the caller's own kind of integer")
+
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = _arithmetic
+
+
+Integral.register(Narrow)
 
 
 def _decide(condition: z3.BoolRef) -> bool:

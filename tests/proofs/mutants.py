@@ -5,8 +5,11 @@ same program, and then it is listed with the reason, or a gap.
 """
 
 import os
+import shutil
 import signal
+import subprocess
 import sys
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +58,28 @@ def hold_against(task: Task) -> Verdict:
         finally:
             signal.alarm(0)
     return Verdict(edit, "", "")
+
+
+TYPES: Final = "mypy, in nox -s types"
+
+
+def rejected_by_types(edit: Edit) -> bool:
+    """Whether mypy reports the changed module, as the other session that needs no test does."""
+    with tempfile.TemporaryDirectory(prefix="types") as place:
+        copy = Path(place, "pomt_ref")
+        shutil.copytree(sources.PACKAGE, copy)
+        shutil.copy(sources.ROOT / "pyproject.toml", place)
+        (copy / f"{edit.module}.py").write_text(edit.text, encoding="utf-8")
+        command = [
+            sys.executable,
+            "-m",
+            "mypy",
+            "--cache-dir",
+            str(sources.BUILD / "mypy"),
+            f"pomt_ref/{edit.module}.py",
+        ]
+        environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        return subprocess.run(command, cwd=place, env=environment, capture_output=True, check=False).returncode == 1
 
 
 def verdicts(tasks: Iterable[Task]) -> Iterator[Verdict]:

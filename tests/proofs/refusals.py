@@ -14,7 +14,7 @@ from typing import Any, Final
 import torch
 import z3
 
-from tests.proofs.execution import Named, Outcome, Whole, every_path
+from tests.proofs.execution import Named, Narrow, Outcome, Whole, every_path
 from tests.proofs.sources import public
 from tests.proofs.statement import ALL_SIZES, Statement, refute
 
@@ -304,6 +304,22 @@ def prove_kinds() -> None:
             refute(unless=expected in got and None not in got, why=f"prune({option}={wrong!r}): {got}")
 
 
+def prove_plain() -> None:
+    """Counts in a caller's own kind of integer are made plain before anything is added to them."""
+    for function, given in product(FUNCTIONS, ("keep", "remove")):
+        kinds = {
+            "prefix": {"prefix": Narrow(1)},
+            "count": {given: Narrow(2)},
+            "class_index": {"class_index": Narrow(0)},
+        }
+        options = {name: each for option in function.options for name, each in kinds.get(option, {}).items()}
+        accepted = [each for each in every_path(function.call(**options)) if each.error is None]
+        refute(unless=accepted, why=f"{function.path}({options}): nothing is accepted")
+    for counts in ({"keep": Narrow(2), "remove": None}, {"keep": None, "remove": Narrow(2)}):
+        keep = public("pruning.planned_keep")("prune", 9, prefix=Narrow(1), check="values", **counts)
+        refute(unless=type(keep) is int, why=f"planned_keep gives {type(keep)}, not a plain int")
+
+
 def prove_refusals() -> None:
     """Every public function of a step."""
     for function in FUNCTIONS:
@@ -311,6 +327,7 @@ def prove_refusals() -> None:
         prove_left_out(function)
         prove_options(function)
     prove_kinds()
+    prove_plain()
 
 
 def prove_some_refusals() -> None:
@@ -321,6 +338,7 @@ def prove_some_refusals() -> None:
         prove_function(function, ("batch",))
         prove_left_out(function)
         prove_options(function)
+    prove_plain()
 
 
 STATEMENTS: Final = (

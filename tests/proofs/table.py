@@ -93,4 +93,4 @@ def order_of(edit: Edit) -> tuple[str, int, str, str]:
 
 def outcome(verdict: Verdict, reasons: Mapping[str, str]) -> str:
     """The statement that rejects it, or why none needs to."""
-    return verdict.statement or f"none: {reasons.get(str(verdict.edit), 'a gap')}"
+    return verdict.statement or f"none: {reasons.get(verdict.edit.in_its_line, 'a gap')}"
