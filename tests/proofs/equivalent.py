@@ -9,6 +9,7 @@ REASONS: Final[dict[str, str]] = {
     f"ranking: return {SORTED} + prefix · {SORTED} → scores.argsort(descending=True, stable=True)": (
         "scores have two axes, and the last is what argsort sorts anyway"
     ),
+    "magnitude: share = value_sums(v).softmax(dim=-1) · -1 → 1": "sums have two axes, and the last is axis 1",
     f"magnitude: {SUMMED} · v → strongest_head": "a maximum has the dtype of what it is the maximum of",
 }
 """By what the line says."""

@@ -196,15 +196,15 @@ class Narrow:
 
     def __le__(self, other: object) -> bool:
         """Compare, which cannot overflow."""
-        return self.number <= plain_number(other)
+        return bool(self.number <= plain_number(other))
 
     def __ge__(self, other: object) -> bool:
         """As above."""
-        return self.number >= plain_number(other)
+        return bool(self.number >= plain_number(other))
 
     def __lt__(self, other: object) -> bool:
         """As above."""
-        return self.number < plain_number(other)
+        return bool(self.number < plain_number(other))
 
     def _arithmetic(self, other: object) -> NoReturn:
         raise UnmodelledError(f"{self.number} and {other} are added up in the caller's own kind of integer")
