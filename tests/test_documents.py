@@ -29,8 +29,8 @@ KERNEL: Final = "my_package/kernels.py"
 CUT: Final = "…"
 """A line of shown output that stands for any number of real ones."""
 
-OPTIONS_OF_OTHERS: Final = {"--no-venv"}
-"""Options that the pages mention and that belong to nox."""
+OPTIONS_OF_OTHERS: Final = {"--no-venv", "--every-mutant", "--write", "--verifytypes"}
+"""Options that the pages mention and that belong to nox, to the proofs, or to pyright."""
 
 
 @dataclass(frozen=True)

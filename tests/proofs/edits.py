@@ -133,6 +133,33 @@ def shapes(axes: str) -> Iterator[str]:
             yield " ".join([*words[:place], word.translate(str.maketrans("+-", "-+")), *words[place + 1 :]])
 
 
+KINDS: Final = {
+    "int": ("float", "str"),
+    "bool": ("int",),
+    "str": ("bool",),
+    "Float": ("Int",),
+    "Int": ("Float",),
+    "Tensor": ("int",),
+    "Normalisation": ("Check",),
+    "Check": ("Normalisation",),
+    "Pruned": ("Trace",),
+    "Trace": ("Pruned",),
+}
+"""What an annotation says, and what it could say instead."""
+
+
+def types(node: ast.AST) -> Iterator[str]:
+    """Another type, another name for an argument that is handed over."""
+    match node:
+        case ast.Name(id=name) if name in KINDS:
+            yield from KINDS[name]
+        case ast.keyword(arg=str() as name, value=value):
+            yield f"{name}_={ast.unparse(value)}"
+            yield f"{'scores' if name != 'scores' else 'mean'}={ast.unparse(value)}"
+        case _:
+            return
+
+
 def names(node: ast.AST, scope: list[str]) -> Iterator[str]:
     """Another name of the same function."""
     if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and node.id in scope:
@@ -234,7 +261,7 @@ def edits(module: str) -> list[Edit]:
         end = starts[(node.end_lineno or 0) - 1] + characters(
             text, starts, node.end_lineno or 0, node.end_col_offset or 0
         )
-        for new in (*constants(node), *names(node, scope), *structure(node)):
+        for new in (*constants(node), *types(node), *names(node, scope), *structure(node)):
             changed = text[:start] + new + text[end:]
             try:
                 if ast.dump(ast.parse(changed)) == whole:

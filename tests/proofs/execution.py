@@ -63,6 +63,8 @@ class Outcome:
     condition: z3.BoolRef
     error: tuple[str, str, str] | None
     """Class, function and clause of the error, if it ends in one."""
+    expected: str
+    """What the error says was expected."""
     result: Any
     """What is returned, if it returns."""
 
@@ -79,15 +81,17 @@ def every_path(call: Callable[[], Any]) -> Iterator[Outcome]:
         _running.append(path)
         error: tuple[str, str, str] | None = None
         result: Any = None
+        expected = ""
         try:
             result = call()
         except refused as caught:
             function, clause = (str(getattr(caught, each)) for each in ("function", "clause"))
             error = (type(caught).__name__, function, clause)
+            expected = str(getattr(caught, "expected", ""))
         finally:
             _running.pop()
         waiting += [[*path.answers[:place], False] for place, two in enumerate(path.open) if two]
-        yield Outcome(z3.And(*path.conditions), error, result)
+        yield Outcome(z3.And(*path.conditions), error, expected, result)
     raise UnmodelledError(f"more than {MOST_PATHS} paths")
 
 

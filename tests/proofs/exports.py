@@ -19,7 +19,7 @@ from torch.export import Dim
 from torch.fx import Node
 
 from tests.proofs.algebra import Numeric
-from tests.proofs.equality import POMT, SIBLING, SMALL, pomt_steps, sibling_steps
+from tests.proofs.equality import OF_STAGES, POMT, SIBLING, SMALL, pomt_steps, sibling_steps
 from tests.proofs.graphs import ALLOWED, Graph, Sizes, graph_of, random_inputs, to_numbers
 from tests.proofs.operators import Operators, name_of
 from tests.proofs.sources import public
@@ -167,7 +167,7 @@ class Row:
 
 def prove_moved() -> None:
     """Prefix rows and kept rows are the very numbers of x: the graph moves them, and no arithmetic touches them."""
-    for number, step in enumerate([*pomt_steps("pruning.prune"), *sibling_steps()]):
+    for number, step in enumerate([*pomt_steps("pruning.prune", OF_STAGES), *sibling_steps()]):
         numbers = torch.Generator().manual_seed(number)
         tensors: list[Tensor] = [torch.rand(step.sizes.shapes[each], generator=numbers) for each in step.tensors]
         graph = graph_of(public(step.path), tensors, {**step.options, "check": "none"})
@@ -218,7 +218,7 @@ STATEMENTS: Final = (
         "rows moved",
         "Prefix rows and kept rows are the numbers of x themselves: no arithmetic is on their way.",
         "POMT-PRUNE-2",
-        "one order of scores at each size of the equality: the graphs have no branches",
+        "one order of scores at each size of trace and the siblings: the graphs have no branches",
         prove_moved,
     ),
 )

@@ -63,11 +63,24 @@ class Call(torch.nn.Module):
     def forward(self, *tensors: Tensor) -> list[Tensor]:
         """Make the call."""
         result = self.function(*tensors, **self.options)
+        must_be_of_kind(self.function, tensors, result)
         named = (
             {each.name: getattr(result, each.name) for each in fields(result)} if is_dataclass(result) else {"": result}
         )
         self.told(list(named))
         return list(named.values())
+
+
+def must_be_of_kind(function: Callable[..., Any], tensors: tuple[Tensor, ...], result: object) -> None:
+    """Where an annotation says Float there are floats, and where it says Int integers: no type checker sees that."""
+    said: dict[str, Any] = dict(getattr(function, "__annotations__", {}))
+    pairs = [*zip(said.items(), tensors, strict=False), (("the result", said.get("return")), result)]
+    if is_dataclass(result):
+        pairs += [((each.name, each.type), getattr(result, each.name)) for each in fields(result)]
+    for (name, annotation), tensor in pairs:
+        if isinstance(tensor, Tensor) and (kinds := getattr(annotation, "dtypes", None)):
+            kind = str(tensor.dtype).removeprefix("torch.")
+            refute(unless=kind in kinds, why=f"{function.__name__}: {name} is {kind}, not what its annotation says")
 
 
 @dataclass(frozen=True)

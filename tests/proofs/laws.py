@@ -7,7 +7,6 @@ a softmax can give: no entry below zero, every row of sum one, some patch attent
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import permutations
 from typing import Final
 
 import numpy as np
@@ -136,20 +135,25 @@ def permuted(layer: Layer, order: Sequence[int]) -> Layer:
     return replace(layer, x=layer.x[:, rows], attn=layer.attn[:, :, rows][:, :, :, rows], v=layer.v[:, :, rows])
 
 
-def prove_permutation(most: int | None = None) -> None:
+def exchanges(count: int) -> list[list[int]]:
+    """Each pair of neighbours exchanged: what holds for these holds for every permutation, which is made of them."""
+    return [[*range(place), place + 1, place, *range(place + 2, count)] for place in range(count - 1)]
+
+
+def prove_permutation() -> None:
     """Permuted tokens have permuted scores; with distinct scores the output is the same, with ties it need not be."""
     graph = trace_at(PERMUTED)
-    for order in list(permutations(range(PERMUTED.tokens - PERMUTED.prefix)))[1:most]:
+    for order in exchanges(PERMUTED.tokens - PERMUTED.prefix):
         algebra = Symbolic()
         layer = symbolic_layer(PERMUTED, algebra)
         one, other = run(graph, algebra, layer), run(graph, algebra, permuted(layer, order))
-        claim = same(other["scores"], one["scores"][:, list(order)])
+        claim = same(other["scores"], one["scores"][:, order])
         hold(algebra, {"scores permuted": claim}, [], f"permutation {order}")
 
         free = layer.per_patch(lambda sample, token: z3.Real(f"score[{sample}, {token}]"))
         cut = graph.sorted_node()
         one = run(graph, algebra, layer, {cut: free})
-        other = run(graph, algebra, permuted(layer, order), {cut: free[:, list(order)]})
+        other = run(graph, algebra, permuted(layer, order), {cut: free[:, order]})
         distinct = [z3.Distinct(*row) for row in free]
         hold(algebra, {"same output": same(one["tokens"], other["tokens"])}, distinct, f"permutation {order}")
         ties = proved(algebra, same(one["tokens"], other["tokens"]))
@@ -177,10 +181,8 @@ def with_heads(heads: Sequence[int], layer: Layer) -> Layer:
 def prove_heads() -> None:
     """Neither the order of the heads nor a head that comes twice matters."""
     three = Sizes(2, 3, 4, 2, 1, prefix=1, keep=1)
-    for order in list(permutations(range(3)))[1:]:
+    for order in [*exchanges(3), [0, 1, 2, 2]]:
         same_scores(partial(with_heads, order), three, f"heads in the order {order}")
-    for head in range(3):
-        same_scores(partial(with_heads, [0, 1, 2, head]), three, f"head {head} twice")
 
 
 def prove_samples() -> None:
@@ -240,14 +242,14 @@ def statements() -> Iterator[Statement]:
             "token permutation",
             "Permuted patch tokens have permuted scores, and with distinct scores the same output; with ties not.",
             "POMT-META-1",
-            "all 23 permutations, " + scope(PERMUTED),
+            "all permutations, by exchanges of neighbours, " + scope(PERMUTED),
             prove_permutation,
         ),
         (
             "heads",
             "Neither permuting heads nor having one twice changes a stage.",
             "POMT-META-2, POMT-META-5",
-            "all permutations and duplicates of three heads, all reals",
+            "three heads in any order, or one of them twice, all reals",
             prove_heads,
         ),
         (

@@ -6,7 +6,7 @@ applies says, or is accepted if none does. Values are predicates of which nothin
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import partial
 from itertools import product
 from typing import Any, Final
@@ -27,6 +27,8 @@ class Rule:
 
     condition: z3.BoolRef
     error: Error
+    expected: str = ""
+    """What the error must say was expected, where that names the tensor that is wrong."""
 
 
 P, T, R, CLASS = z3.Ints("prefix keep remove class_index")
@@ -82,7 +84,7 @@ def layer_rules(tensors: tuple[str, ...], check: str, normalisation: str | None)
     if check == "shapes":
         return
     for name in tensors:
-        yield Rule(not_finite(name), ("ValuesError", "", CLAUSES[name]))
+        yield Rule(not_finite(name), ("ValuesError", "", CLAUSES[name]), f"finite {name}")
     if "attn" in tensors:
         yield from no_distribution()
     if normalisation:
@@ -110,8 +112,8 @@ class Function:
     clause: str = "POMT-PRUNE-1"
     """The clause of its length."""
     appended: int = 1
-    after: Callable[[Any], list[tuple[str, str]]] = lambda _: []
-    """From its result: the computations whose outcome must be finite, with their clauses."""
+    after: Callable[[Any], list[tuple[str, str, str]]] = lambda _: []
+    """From its result: the computations whose outcome must be finite, what each is called, and its clause."""
     says: str = ""
     """The name that its errors give, if it is not its own."""
 
@@ -128,7 +130,11 @@ class Function:
         if self.tensors == ("scores",):
             found.append(Rule(z3.Or(*[size("scores", axis) == 0 for axis in "Bn"]), ("ShapeError", "", "POMT-RANK-1")))
             found.append(Rule(P < 0, ("CountError", "", "POMT-RANK-1")))
-            found += [Rule(not_finite("scores"), ("ValuesError", "", "POMT-RANK-1"))] if check == "values" else []
+            found += (
+                [Rule(not_finite("scores"), ("ValuesError", "", "POMT-RANK-1"), "finite scores")]
+                if check == "values"
+                else []
+            )
         else:
             found += layer_rules(self.tensors, check, normalisation if "normalisation" in self.options else None)
         if "class_index" in self.options:
@@ -137,8 +143,11 @@ class Function:
         if "count" in self.options:
             found += count_rules(given, size("x", "N"), self.clause, self.appended)
         if check == "values":
-            found += [Rule(not_finite(each), ("ValuesError", "", clause)) for each, clause in self.after(accepted)]
-        return [Rule(each.condition, (each.error[0], self.name, each.error[2])) for each in found]
+            after = self.after(accepted)
+            found += [
+                Rule(not_finite(each), ("ValuesError", "", clause), f"finite {name}") for each, name, clause in after
+            ]
+        return [replace(each, error=(each.error[0], self.name, each.error[2])) for each in found]
 
     def call(self, **options: object) -> Callable[[], Any]:
         """The call with all its tensors symbolic; options as given, the others left out."""
@@ -168,21 +177,26 @@ def part(name: str, last: int) -> str:
     return [*parts, inside[start:]][last]
 
 
-FINITE_STEP: Final = lambda got: [(str(got.scores), "POMT-SCORE-1"), (part(str(got.tokens), -1), "POMT-PRUNE-3")]  # noqa: E731 -- as the others
+def of_a_step(got: Any) -> list[tuple[str, str, str]]:  # noqa: ANN401 -- Pruned or Trace
+    """What of a step must be finite: its scores and its mean row."""
+    return [(str(got.scores), "scores", "POMT-SCORE-1"), (part(str(got.tokens), -1), "mean", "POMT-PRUNE-3")]
+
+
 FUNCTIONS: Final = (
-    Function("pruning.prune", ("x", "attn", "v"), ("prefix", "count", "normalisation"), after=FINITE_STEP),
-    Function(
-        "tracing.trace", ("x", "attn", "v"), ("prefix", "count", "normalisation"), after=FINITE_STEP, says="prune"
-    ),
+    Function("pruning.prune", ("x", "attn", "v"), ("prefix", "count", "normalisation"), after=of_a_step),
+    Function("tracing.trace", ("x", "attn", "v"), ("prefix", "count", "normalisation"), after=of_a_step, says="prune"),
     Function("attention.attention_score", ("attn",), ("prefix", "normalisation")),
     Function(
         "magnitude.magnitude_score",
         ("v",),
         ("prefix",),
-        after=lambda got: [(str(got).rpartition("[")[0], "POMT-MAG-1")],
+        after=lambda got: [(str(got).rpartition("[")[0], "share", "POMT-MAG-1")],
     ),
     Function(
-        "ranking.score", ("attn", "v"), ("prefix", "normalisation"), after=lambda got: [(str(got), "POMT-SCORE-1")]
+        "ranking.score",
+        ("attn", "v"),
+        ("prefix", "normalisation"),
+        after=lambda got: [(str(got), "scores", "POMT-SCORE-1")],
     ),
     Function("ranking.rank", ("scores",), ("prefix",)),
     Function("siblings.topk_prune", ("x", "attn"), ("prefix", "count", "class_index"), "TOPK-1", 0),
@@ -191,7 +205,7 @@ FUNCTIONS: Final = (
         ("x", "attn"),
         ("prefix", "count", "class_index"),
         "EVIT-1",
-        after=lambda got: [(part(str(got.tokens), -1), "EVIT-1")],
+        after=lambda got: [(part(str(got.tokens), -1), "fused", "EVIT-1")],
     ),
 )
 
@@ -205,7 +219,7 @@ def all_end_as(rules: list[Rule], outcomes: list[Outcome], what: str) -> None:
         first = [
             z3.And(rule.condition, *[z3.Not(earlier.condition) for earlier in rules[:place]])
             for place, rule in enumerate(rules)
-            if rule.error == outcome.error
+            if rule.error == outcome.error and outcome.expected.startswith(rule.expected)
         ]
         solver.push()
         solver.add(outcome.condition, z3.Not(z3.Or(*first) if outcome.error else none))
