@@ -64,20 +64,15 @@ TYPES: Final = "mypy, in nox -s types"
 
 
 def rejected_by_types(edit: Edit) -> bool:
-    """Whether mypy reports the changed module, as the other session that needs no test does."""
+    """Whether mypy reports the changed module, or a use of it, as the other session that needs no test does."""
     with tempfile.TemporaryDirectory(prefix="types") as place:
         copy = Path(place, "pomt_ref")
         shutil.copytree(sources.PACKAGE, copy)
         shutil.copy(sources.ROOT / "pyproject.toml", place)
         (copy / f"{edit.module}.py").write_text(edit.text, encoding="utf-8")
-        command = [
-            sys.executable,
-            "-m",
-            "mypy",
-            "--cache-dir",
-            str(sources.BUILD / "mypy"),
-            f"pomt_ref/{edit.module}.py",
-        ]
+        shutil.copy(sources.ROOT / "tests" / "consumer.py", place)
+        files = [f"pomt_ref/{edit.module}.py", "consumer.py"]
+        command = [sys.executable, "-m", "mypy", "--cache-dir", str(sources.BUILD / "mypy"), *files]
         environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
         return subprocess.run(command, cwd=place, env=environment, capture_output=True, check=False).returncode == 1
 

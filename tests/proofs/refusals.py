@@ -219,7 +219,7 @@ def all_end_as(rules: list[Rule], outcomes: list[Outcome], what: str) -> None:
         first = [
             z3.And(rule.condition, *[z3.Not(earlier.condition) for earlier in rules[:place]])
             for place, rule in enumerate(rules)
-            if rule.error == outcome.error and outcome.expected.startswith(rule.expected)
+            if rule.error == outcome.error and rule.expected in {"", outcome.expected}
         ]
         solver.push()
         solver.add(outcome.condition, z3.Not(z3.Or(*first) if outcome.error else none))
