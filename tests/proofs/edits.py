@@ -284,5 +284,5 @@ def shortest(old: str, new: str) -> tuple[str, str]:
     return one, other
 
 
-SPECIFICATION: Final = ("counting", "attention", "magnitude", "ranking", "pruning", "siblings", "tracing")
+SPECIFICATION: Final = ("counting", "attention", "magnitude", "ranking", "pruning")
 """The modules whose every edit is tried."""
