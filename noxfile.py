@@ -20,7 +20,7 @@ from typing import Final
 import nox
 
 nox.needs_version = ">=2025.5"
-nox.options.sessions = ["tests", "properties", "types", "lint", "docs", "demo"]
+nox.options.sessions = ["tests", "properties", "types", "prove", "lint", "docs", "demo"]
 
 ROOT: Final = Path(__file__).parent
 BUILD: Final = Path("build")
@@ -33,6 +33,9 @@ WRITE_STAMP: Final = "import pathlib, sys; pathlib.Path(sys.argv[1]).write_text(
 
 MANY_CASES: Final = ("properties", "docs", "README.md", "tests/test_documents.py", "tests/test_kills.py")
 """Tests that draw many cases, or run the command: coverage would double their time and does not need them."""
+
+SHAPE_CHECKER: Final = "tests/proofs/shape-checker.txt"
+"""What the session that proves shapes installs for itself."""
 
 COMPILED: Final = "tests/isolated/test_compile_export.py"
 """Covers nothing that is not covered anyway, and tracing doubles the time of torch's compiler."""
@@ -120,8 +123,23 @@ def properties(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none", requires=["environment"])
 def types(session: nox.Session) -> None:
-    """Check all annotations with mypy --strict: package, properties, tests, docs and this file."""
-    _python(session, "-m", "mypy", *session.posargs)
+    """Check all annotations with mypy and pyright, both strict, and those that a user sees in the built wheel."""
+    if session.posargs:
+        _python(session, "-m", "mypy", *session.posargs)
+        return
+    _python(session, "-m", "mypy")
+    _python(session, "-m", "pyright", "--pythonpath", _interpreter)
+    _python(session, "-m", "tests.proofs.consumption")
+
+
+@nox.session(reuse_venv=True, requires=["environment"])
+def prove(session: nox.Session) -> None:
+    """Prove shapes, lengths, graphs, bounds and refusals from the sources, and reject mutants; ends in a table."""
+    if session.venv_backend != "none":
+        session.install("--no-deps", "-r", SHAPE_CHECKER)
+        session.env["POMT_PYREFLY"] = str(Path(session.bin, "pyrefly"))
+    session.env["OMP_NUM_THREADS"] = "1"
+    _python(session, "-m", "tests.proofs", *session.posargs)
 
 
 @nox.session(venv_backend="none", requires=["environment"])

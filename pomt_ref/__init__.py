@@ -80,14 +80,16 @@ _HOMES: Final = {
 """The module of every public name; a test holds it against the imports above."""
 
 
-def __getattr__(name: str) -> object:
-    """Import the module of a public name when the name is first asked for (PEP 562)."""
-    for module, names in _HOMES.items():
-        if name in names:
-            value: object = getattr(import_module(f"pomt_ref.{module}"), name)
-            globals()[name] = value
-            return value
-    raise AttributeError(f"module 'pomt_ref' has no attribute {name!r}")
+if not TYPE_CHECKING:  # else a type checker would take any misspelt name for one that loads
+
+    def __getattr__(name: str) -> object:
+        """Import the module of a public name when the name is first asked for (PEP 562)."""
+        for module, names in _HOMES.items():
+            if name in names:
+                value: object = getattr(import_module(f"pomt_ref.{module}"), name)
+                globals()[name] = value
+                return value
+        raise AttributeError(f"module 'pomt_ref' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

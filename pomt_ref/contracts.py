@@ -17,7 +17,7 @@ from pomt_ref.types import Check, Normalisation, score_dtype
 DTYPES: Final = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 """The floating dtypes of POMT-PREC-1."""
 
-LAYER: Final = {
+LAYER: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "x": ("POMT-PRUNE-1", ("batch", "tokens", "channels")),
     "attn": ("POMT-ATT-1", ("batch", "heads", "tokens", "tokens")),
     "logits": ("LIN-1", ("batch", "heads", "tokens", "tokens")),

@@ -60,7 +60,7 @@ class MissingExtraError(PomtError, ImportError):
     def __init__(self, function: str, extra: str, missing: str) -> None:
         """Say what to install."""
         super().__init__(function, f"extra: {extra}", f"the package {missing}", "no such package")
-        self.args = (function, extra, missing)
+        self.args: tuple[str, ...] = (function, extra, missing)
         self.extra: Final = extra
 
     def __str__(self) -> str:

@@ -3,8 +3,6 @@
 Both score a patch token by how much the class row attends to it, as a mean over heads, where POMT takes a maximum.
 """
 
-from typing import Final
-
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -14,9 +12,6 @@ from pomt_ref.errors import OptionError
 from pomt_ref.pruning import gather, planned_keep
 from pomt_ref.ranking import rank
 from pomt_ref.types import Check, Pruned, score_dtype
-
-_LENGTH: Final = {"topk_prune": ("TOPK-1", 0), "evit_prune": ("EVIT-1", 1)}
-"""The clause of each method's length, and the number of rows it appends to the kept ones."""
 
 
 def class_score(
@@ -98,7 +93,9 @@ def topk_prune(
     >>> topk_prune(torch.tensor([[[9.0], [1.0], [2.0]]]), attn, keep=1).tokens.flatten()
     tensor([9., 2.])
     """
-    keep, scores, order = _class_order("topk_prune", x, attn, prefix, keep, remove, class_index, check)
+    keep, scores, order = _class_order(
+        "topk_prune", "TOPK-1", x, attn, prefix, keep, remove, class_index, check, appended=0
+    )
     kept, discarded = order[:, :keep], order[:, keep:]
     return Pruned(torch.cat([x[:, :prefix], gather(x, kept)], dim=1), kept, discarded, scores)
 
@@ -140,7 +137,9 @@ def evit_prune(
     """
     if not isinstance(normalise, bool):
         raise OptionError("evit_prune", "EVIT-1", "normalise, a bool", f"normalise={normalise!r}")
-    keep, scores, order = _class_order("evit_prune", x, attn, prefix, keep, remove, class_index, check)
+    keep, scores, order = _class_order(
+        "evit_prune", "EVIT-1", x, attn, prefix, keep, remove, class_index, check, appended=1
+    )
     kept, discarded = order[:, :keep], order[:, keep:]
     weights = scores.gather(1, discarded - prefix)
     fused = fused_row(gather(x, discarded), weights, normalise=normalise)
@@ -150,6 +149,7 @@ def evit_prune(
 
 def _class_order(
     function: str,
+    clause: str,
     x: Float[Tensor, "batch tokens channels"],
     attn: Float[Tensor, "batch heads tokens tokens"],
     prefix: int,
@@ -157,12 +157,13 @@ def _class_order(
     remove: int | None,
     class_index: int,
     check: Check,
+    *,
+    appended: int,
 ) -> tuple[int, Float[Tensor, "batch patches"], Int[Tensor, "batch patches"]]:
     """Check the inputs, then T, the class scores and the order: what Top-K and EViT have in common."""
     contracts.options(function, check=check)
     contracts.layer(function, x=x, attn=attn, prefix=prefix, check=check)
     contracts.class_row(function, class_index, prefix=prefix, check=check)
-    clause, appended = _LENGTH[function]
     keep = planned_keep(
         function, x.shape[1], prefix=prefix, keep=keep, remove=remove, check=check, clause=clause, appended=appended
     )

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any, Final, NamedTuple
 
-import hypothesis
+import hypothesis.errors
 import numpy as np
 import pytest
 import torch

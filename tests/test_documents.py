@@ -30,8 +30,11 @@ KERNEL: Final = "my_package/kernels.py"
 CUT: Final = "…"
 """A line of shown output that stands for any number of real ones."""
 
-OPTIONS_OF_OTHERS: Final = {"--no-venv", "--pyargs", "--pomt-subject", "--pomt-dtype"}
-"""Options that the pages mention and that belong to nox, to pytest and to the plugin."""
+OPTIONS_OF_OTHERS: Final = {
+    *("--no-venv", "--every-mutant", "--write", "--verifytypes"),
+    *("--pyargs", "--pomt-subject", "--pomt-dtype"),
+}
+"""Options that the pages mention and that belong to nox, the proofs, pyright, pytest and the plugin."""
 
 
 @dataclass(frozen=True)

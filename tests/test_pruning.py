@@ -5,6 +5,7 @@ from typing import Final
 import pytest
 import torch
 from torch import Tensor
+from torch.utils import _pytree
 
 from pomt_ref import Pruned, ValuesError, prune
 from pomt_ref.pruning import gather, mean_row
@@ -144,7 +145,7 @@ class TestLayout:
     def test_pruned_says_what_each_part_is(self) -> None:
         pruned = prune(X, ATTN, V, keep=1)
         assert isinstance(pruned, Pruned)
-        leaves = torch.utils._pytree.tree_leaves(pruned)  # noqa: SLF001 - what export and vmap see
+        leaves = _pytree.tree_leaves(pruned)  # what export and vmap see
         assert [tuple(leaf.shape) for leaf in leaves] == [(1, 3, 2), (1, 1), (1, 2), (1, 3)]
 
 

@@ -5,6 +5,7 @@ from typing import Final
 
 import pytest
 import torch
+from torch.utils import _pytree
 
 from pomt_ref import Normalisation, Trace, prune, trace
 from pomt_ref.tracing import gap_at_cut
@@ -105,7 +106,7 @@ class TestTrace:
 
     def test_trace_is_a_tree_of_tensors(self) -> None:
         """What export and vmap see of a dataclass: its fields."""
-        leaves = torch.utils._pytree.tree_leaves(trace(X, ATTN, V, keep=1))  # noqa: SLF001 - torch has no public name
+        leaves = _pytree.tree_leaves(trace(X, ATTN, V, keep=1))  # torch has no public name for it
         assert len(leaves) == len(fields(Trace))
 
     def test_trace_takes_the_number_to_remove(self) -> None:

@@ -11,7 +11,7 @@ class SubjectError(PomtError):
     def __init__(self, subject: str, expected: str, got: str) -> None:
         """Name the subject, what was expected and what was found."""
         super().__init__("check", subject, expected, got)
-        self.args = (subject, expected, got)
+        self.args: tuple[str, ...] = (subject, expected, got)
         self.subject: Final = subject
 
     def __str__(self) -> str:

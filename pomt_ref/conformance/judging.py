@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import hypothesis
+import hypothesis.errors
 import numpy as np
 from hypothesis import HealthCheck, Phase, Verbosity, given, settings
 
@@ -43,7 +44,7 @@ DRAWN: Final = settings(
     phases=(Phase.generate, Phase.shrink),
     print_blob=False,
     report_multiple_bugs=False,
-    suppress_health_check=list(HealthCheck),
+    suppress_health_check=list(HealthCheck),  # pyright: ignore[reportArgumentType] -- it takes the enumeration for a flag
     verbosity=Verbosity.quiet,
 )
 """How Hypothesis draws: the same in every run, nothing kept, and as long as it takes."""

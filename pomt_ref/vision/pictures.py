@@ -20,8 +20,8 @@ try:
     from matplotlib.colors import BoundaryNorm
     from matplotlib.figure import Figure
     from matplotlib.patches import Rectangle
-except ImportError as error:
-    raise MissingExtraError("pictures", "plots", "matplotlib") from error
+except ImportError as _error:
+    raise MissingExtraError("pictures", "plots", "matplotlib") from _error
 
 COLOURS: Final = "plasma"
 """Colour map of the ranks: dark is best, bright is last; readable without colour vision."""

@@ -72,11 +72,11 @@ class Block(nn.Module):
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
-        self.attention_norm = nn.LayerNorm(width)
-        self.queries_keys_values = nn.Linear(width, 3 * width)
-        self.projection = nn.Linear(width, width)
-        self.mlp_norm = nn.LayerNorm(width)
-        self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
+        self.attention_norm: nn.LayerNorm = nn.LayerNorm(width)
+        self.queries_keys_values: nn.Linear = nn.Linear(width, 3 * width)
+        self.projection: nn.Linear = nn.Linear(width, width)
+        self.mlp_norm: nn.LayerNorm = nn.LayerNorm(width)
+        self.mlp: nn.Sequential = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
 
     def attend(self, tokens: Float[Tensor, "batch tokens channels"]) -> Captured:
         r"""The attention residual, with everything it was made from.
@@ -111,12 +111,12 @@ class DigitsViT(nn.Module):
     def __init__(self, *, width: int = 64, depth: int = 4, heads: int = 4, classes: int = 10) -> None:
         super().__init__()
         tokens = PREFIX + (IMAGE_SIDE // PATCH_SIDE) ** 2
-        self.embedding = nn.Linear(PATCH_SIDE**2, width)
-        self.class_token = nn.Parameter(torch.zeros(1, 1, width))
-        self.positions = nn.Parameter(torch.randn(1, tokens, width) / 2)
-        self.blocks = nn.ModuleList(Block(width, heads) for _ in range(depth))
-        self.norm = nn.LayerNorm(width)
-        self.head = nn.Linear(width, classes)
+        self.embedding: nn.Linear = nn.Linear(PATCH_SIDE**2, width)
+        self.class_token: nn.Parameter = nn.Parameter(torch.zeros(1, 1, width))
+        self.positions: nn.Parameter = nn.Parameter(torch.randn(1, tokens, width) / 2)
+        self.blocks: nn.ModuleList = nn.ModuleList(Block(width, heads) for _ in range(depth))
+        self.norm: nn.LayerNorm = nn.LayerNorm(width)
+        self.head: nn.Linear = nn.Linear(width, classes)
 
     def forward(
         self,

@@ -1,0 +1,228 @@
+"""Shapes: pyrefly follows symbolic shapes through every function body, and meets what the clauses promise.
+
+Three things must hold. Every return has the shape that its annotation promises; no step has a shape that the checker
+lost; and each public function, called with arguments whose axes are all different symbols, gives the shapes claimed
+below. The claims are written from the clauses: B, H, N, D, C, P, T, R as the specification names them.
+"""
+
+import ast
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from tests.proofs import sources
+from tests.proofs.shape_translation import HEADER, signatures_of, stub, translate
+from tests.proofs.statement import ALL_SIZES, Statement, refute
+from tests.proofs.torch_stubs import write_stubs
+
+MODULES: Final = ("types", "counting", "attention", "magnitude", "ranking", "pruning", "siblings", "tracing")
+"""What is translated; streaming joins them when it exists."""
+
+LATER: Final = ("streaming",)
+
+IDENTITIES: Final = frozenset({"plain"})
+"""Functions of contracts that give their argument back; the others return nothing."""
+
+INPUTS: Final = {
+    "x": "B N C", "attn": "B H N N", "v": "B H N D", "sums": "B n", "scores": "B n", "order": "B n", "rows": "B k",
+    "discarded": "B m C", "weights": "B m",
+}  # fmt: skip
+"""The shapes of arguments, by the names that the functions give them; N, P, T and R are of one layer."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A call, and the shape of what it gives: of the result itself, or of its fields."""
+
+    clause: str
+    call: str
+    gives: Mapping[str, str]
+
+    def as_function(self, number: int) -> str:
+        """A function that makes the call with arguments of general shapes; the checker decides its assertions."""
+        call = ast.parse(self.call, mode="eval").body
+        assert isinstance(call, ast.Call)
+        handed = [*call.args, *(each.value for each in call.keywords)]
+        names = [each.id for each in handed if isinstance(each, ast.Name)]
+        given = [f"{each}: {form(INPUTS.get(each, f'int:{each}'))}" for each in names]
+        symbols = {word for each in names for word in INPUTS.get(each, each).split()}
+        checks = [f"    assert_type(got{field}, {form(shape)})" for field, shape in self.gives.items()]
+        lines = [
+            f"from pomt_ref import {self.call.partition('.')[0]}",
+            f'@shape_vars("{", ".join(sorted(symbols))}")',
+            f"def claim_{number}({', '.join(given)}) -> None:",
+            f"    got = {self.call}",
+            *checks,
+        ]
+        return "\n".join(lines) + "\n"
+
+
+def form(shape: str) -> str:
+    """A shape, or a number where it begins with ``int:``, in pyrefly's form."""
+    kind, _, number = shape.partition(":")
+    return f'Shaped[int, "{number}"]' if kind == "int" else f'Shaped[Tensor, "[{", ".join(shape.split())}]"]'
+
+
+def step(clause: str, call: str, *, kept: str, discarded: str, length: str) -> Claim:
+    """A pruning step: the four fields of its result."""
+    fields = {".tokens": f"B {length} C", ".kept": f"B {kept}", ".discarded": f"B {discarded}", ".scores": "B N-P"}
+    return Claim(clause, call, fields)
+
+
+def stages(call: str, *, kept: str, discarded: str, samples: str) -> Claim:
+    """A traced step: every field of it."""
+    patches = dict.fromkeys((".sums", ".attention", ".magnitude", ".scores", ".order"), "B N-P")
+    return Claim(
+        "POMT-PRUNE-1",
+        call,
+        patches
+        | {".head_maximum": "B N-P N-P", ".largest": f"{samples} 1", ".value_sums": "B N", ".gap": "B"}
+        | {".kept": f"B {kept}", ".discarded": f"B {discarded}", ".mean": "B 1 C", ".tokens": f"B P+{kept}+1 C"},
+    )
+
+
+KEEP: Final = {"kept": "T", "discarded": "N-P-T"}
+REMOVE: Final = {"kept": "N-P-R-1", "discarded": "R+1"}
+CLAIMS: Final = (
+    Claim("POMT-ATT-1", "attention.head_maximum(attn, prefix=P)", {"": "B N-P N-P"}),
+    Claim("POMT-ATT-1", "attention.attention_sums(attn, prefix=P)", {"": "B N-P"}),
+    Claim("POMT-ATT-2", 'attention.largest_sum__batch(sums, normalisation="batch")', {"": "1 1"}),
+    Claim("POMT-ATT-2", 'attention.largest_sum__sample(sums, normalisation="sample")', {"": "B 1"}),
+    Claim("POMT-ATT-2", "attention.attention_score__batch(attn, prefix=P)", {"": "B N-P"}),
+    Claim("POMT-ATT-2", "attention.attention_score__sample(attn, prefix=P)", {"": "B N-P"}),
+    Claim("POMT-MAG-1", "magnitude.value_sums(v)", {"": "B N"}),
+    Claim("POMT-MAG-1", "magnitude.magnitude_score(v, prefix=P)", {"": "B N-P"}),
+    Claim("POMT-SCORE-1", "ranking.score__batch(attn, v, prefix=P)", {"": "B N-P"}),
+    Claim("POMT-SCORE-1", "ranking.score__sample(attn, v, prefix=P)", {"": "B N-P"}),
+    Claim("POMT-RANK-1", "ranking.rank(scores, prefix=P)", {"": "B n"}),
+    Claim("POMT-PRUNE-2", "pruning.gather(x, rows)", {"": "B k C"}),
+    Claim("POMT-PRUNE-3", "pruning.mean_row(discarded)", {"": "B 1 C"}),
+    *(
+        step("POMT-PRUNE-1", f"pruning.prune__keep__{each}(x, attn, v, prefix=P, keep=T)", **KEEP, length="P+T+1")
+        for each in ("batch", "sample")
+    ),
+    *(
+        step("POMT-COUNT-1", f"pruning.prune__remove__{each}(x, attn, v, prefix=P, remove=R)", **REMOVE, length="N-R")
+        for each in ("batch", "sample")
+    ),
+    *(
+        stages(f"tracing.trace__{given}__{each}(x, attn, v, prefix=P, {count})", **shape, samples=samples)
+        for given, count, shape in (("keep", "keep=T", KEEP), ("remove", "remove=R", REMOVE))
+        for each, samples in (("batch", "1"), ("sample", "B"))
+    ),
+    Claim("POMT-RANK-1", "tracing.gap_at_cut(scores, order, keep=T)", {"": "B"}),
+    Claim("TOPK-1", "siblings.class_score(attn, prefix=P)", {"": "B N-P"}),
+    Claim("EVIT-1", "siblings.fused_row(discarded, weights)", {"": "B 1 C"}),
+    step("TOPK-1", "siblings.topk_prune__keep(x, attn, prefix=P, keep=T)", **KEEP, length="P+T"),
+    step(
+        "TOPK-1", "siblings.topk_prune__remove(x, attn, prefix=P, remove=R)", kept="N-P-R", discarded="R", length="N-R"
+    ),
+    step("EVIT-1", "siblings.evit_prune__keep(x, attn, prefix=P, keep=T)", **KEEP, length="P+T+1"),
+    step("EVIT-1", "siblings.evit_prune__remove(x, attn, prefix=P, remove=R)", **REMOVE, length="N-R"),
+    Claim("POMT-COUNT-1", "counting.kept_count(N, prefix=P, remove=R)", {"": "int:N-P-R-1"}),
+    Claim("TOPK-1", "counting.kept_count(N, prefix=P, remove=R, appended=0)", {"": "int:N-P-R"}),
+    Claim("POMT-COUNT-1", "counting.removed_count(N, prefix=P, keep=T)", {"": "int:N-P-T-1"}),
+    Claim("TOPK-1", "counting.removed_count(N, prefix=P, keep=T, appended=0)", {"": "int:N-P-T"}),
+    Claim("POMT-PRUNE-4", "counting.discarded_count(N, prefix=P, keep=T)", {"": "int:N-P-T"}),
+    Claim("POMT-PRUNE-1", "counting.output_length(prefix=P, keep=T)", {"": "int:P+T+1"}),
+    Claim("TOPK-1", "counting.output_length(prefix=P, keep=T, appended=0)", {"": "int:P+T"}),
+)
+
+REVEALED: Final = re.compile(r"revealed type: (?P<type>.*) \[reveal-type\]")
+KNOWN: Final = re.compile(
+    r"Tensor\[\[[^\]]+\]\]|Int\[(?!int\])[^\]]+\]|(Pruned|Trace)\[[^\]]+\]"
+    r"|tuple\[(Int\[(?!int\])[^\]]+\]|Tensor\[\[[^\]]+\]\])(, Tensor\[\[[^\]]+\]\])*\]"
+)
+"""A shape with every axis known; ``int`` as an axis is one that the checker lost."""
+
+
+def checker() -> Path:
+    """The pyrefly that is installed with the stubs of torch; that it is missing is an error, never a skip."""
+    found = os.environ.get("POMT_PYREFLY") or shutil.which("pyrefly")
+    if not found or not Path(found).exists():
+        raise FileNotFoundError("pyrefly is not installed; `nox -s prove` makes its environment, or set POMT_PYREFLY")
+    return Path(found)
+
+
+def site_packages(pyrefly: Path) -> Path:
+    """Where the stubs lie: beside the checker, in its environment."""
+    (found,) = (pyrefly.parent.parent / "lib").glob("python3.*/site-packages")
+    return found
+
+
+def write_translation(folder: Path) -> tuple[int, int]:
+    """Write all modules and the claims in pyrefly's form; answer with the numbers of steps and of promises."""
+    modules = (*MODULES, *(each for each in LATER if sources.path_of(each).exists()))
+    texts = {module: sources.read(module) for module in modules}
+    translated = {each: translate(text, signatures_of(texts)) for each, text in texts.items()}
+    package = folder / "pomt_ref"
+    package.mkdir()
+    for module, text in translated.items():
+        (package / f"{module}.py").write_text(text, encoding="utf-8")
+    (package / "__init__.py").touch()
+    (package / "contracts.pyi").write_text(stub(sources.read("contracts"), IDENTITIES), encoding="utf-8")
+    shutil.copy(sources.path_of("errors"), package)
+    claims = "from torch import Tensor\n" + "".join(each.as_function(number) for number, each in enumerate(CLAIMS))
+    (folder / "claims.py").write_text(HEADER + claims, encoding="utf-8")
+    (folder / "pyrefly.toml").touch()
+    everything = "".join(translated.values())
+    return everything.count("reveal_type("), everything.count("assert_type(") + claims.count("assert_type(")
+
+
+def findings() -> tuple[list[str], int, int]:
+    """What the checker says against the shapes, and how many steps and promises it looked at."""
+    pyrefly = checker()
+    with tempfile.TemporaryDirectory(prefix="shapes") as place:
+        folder = Path(place)
+        write_stubs(site_packages(pyrefly), folder)
+        steps, promises = write_translation(folder)
+        command: list[str | Path] = [
+            pyrefly,
+            "check",
+            "--output-format",
+            "min-text",
+            "--min-severity",
+            "info",
+            "--threads",
+            "1",
+        ]
+        command += ["--python-interpreter-path", pyrefly.parent / "python", "--search-path", folder]
+        files = sorted([folder / "claims.py", *(folder / "pomt_ref").glob("*.py")])
+        environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        done = subprocess.run(
+            [*command, *files], cwd=folder, env=environment, capture_output=True, text=True, check=False
+        )
+    lines = [line.strip() for line in done.stdout.splitlines() if line.strip()]
+    revealed = [match["type"] for line in lines if (match := REVEALED.search(line))]
+    wrong = [line for line in lines if line.startswith(("ERROR", "WARN"))]
+    wrong += [f"a step has lost its shape: {each}" for each in revealed if not KNOWN.fullmatch(each)]
+    if len(revealed) != steps:
+        wrong.append(
+            f"{steps} steps were to be looked at, {len(revealed)} were: {done.stdout[-300:]}{done.stderr[-300:]}"
+        )
+    return wrong, steps, promises
+
+
+def prove_shapes() -> None:
+    """No error, no lost shape, and as many steps seen as there are."""
+    wrong, _, _ = findings()
+    refute(unless=not wrong, why="; ".join(wrong[:3]))
+
+
+STATEMENTS: Final = (
+    Statement(
+        "shapes",
+        "Every step of every function has the shape that its annotation and its clause say; prune gives "
+        "(B, P + T + 1, C).",
+        "all POMT, TOPK-1, EVIT-1",
+        "pyrefly",
+        ALL_SIZES,
+        prove_shapes,
+    ),
+)

@@ -1,0 +1,48 @@
+"""What the stubs of torch lack, or have wrong, for the shapes of this project: part of what is trusted.
+
+Each is a text that must stand in the installed stubs exactly once and the text that takes its place. A
+release of the stubs that says something else is an error, so that nothing is patched unseen.
+"""
+
+import shutil
+from pathlib import Path
+from typing import Final
+
+from tests.proofs.statement import refute
+
+SUM: Final = """        self: Tensor[Shape], dim: Dim = None, keepdim: Keepdim = False
+    ) -> Tensor[reduce_shape(Shape, Dim, Keepdim)]:
+        \"\"\"Sum along dimension(s). Shape inference via meta-shape: torch.Tensor.sum\"\"\"
+        ...
+"""
+SUM_WITH_DTYPE: Final = SUM.replace("keepdim: Keepdim = False", "keepdim: Keepdim = False, *, dtype: Any = None")
+"""``sum`` has no ``dtype`` in the stubs; in torch it has, and it changes no shape."""
+
+ARGSORT: Final = """
+    def argsort(
+        self, dim: builtins.int = -1, descending: builtins.bool = False, *, stable: builtins.bool = False
+    ) -> Self: ...
+"""
+"""The method is missing, which would make its result unknown. An order has the shape of what it orders."""
+
+
+BASE: Final = "class Tensor[Shape: _Shape = _Shape](_TensorBase):\n"
+BASE_OF_ITS_OWN: Final = "class Tensor[Shape: _Shape = _Shape]:\n"
+"""Where torch is not installed the base is unknown, and a tensor passes for a number: ``w * x`` for ``w * 1``."""
+
+GRADUAL: Final = "    def __getattr__(self, name: str) -> Any: ...\n    def __iter__"
+DTYPE: Final = "    dtype: Any\n    def __iter__"
+"""Any member that the stubs do not know would be unknown without a word; without this line it is an error."""
+
+CHANGES: Final = {SUM: SUM_WITH_DTYPE + ARGSORT, BASE: BASE_OF_ITS_OWN, GRADUAL: DTYPE}
+
+
+def write_stubs(installed: Path, folder: Path) -> None:
+    """Copy the installed stubs with the changes made."""
+    shutil.copytree(installed / "torch-stubs", folder / "torch-stubs", dirs_exist_ok=True)
+    page = folder / "torch-stubs" / "__init__.pyi"
+    text = page.read_text(encoding="utf-8")
+    for old, new in CHANGES.items():
+        refute(unless=text.count(old) == 1, why=f"the installed stubs of torch do not say once: {old}")
+        text = text.replace(old, new)
+    page.write_text(text, encoding="utf-8")
