@@ -60,8 +60,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Leave out what the reference promises beyond the laws, where another implementation is held."""
-    if SUBJECT in config.stash and collection_path.name == "test_reference.py":
+    """Leave out what holds for this project and for no other implementation: ties of the reference, and bounds."""
+    if SUBJECT in config.stash and collection_path.name.startswith(("test_reference", "test_bounds")):
         return True
     return None
 

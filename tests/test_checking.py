@@ -208,7 +208,7 @@ class TestReading:
         report = check(loses_signs, clauses=CLAUSES, max_examples=60)
         assert report.failures[0].ranking is not None
         again = from_dict(json.loads(as_json(report)))
-        assert as_json(again) == as_json(report)
+        assert without_times(again) == without_times(report)
         assert str(again.failures[0].case) == str(report.failures[0].case)
         assert np.array_equal(again.failures[0].case.x, report.failures[0].case.x)
 

@@ -15,8 +15,8 @@ SOURCE: Final = Path(pomt_ref.__file__)
 
 def names_for_type_checkers() -> dict[str, list[str]]:
     """The names that the imports under TYPE_CHECKING bring, by module."""
-    (block,) = (node for node in ast.parse(SOURCE.read_text(encoding="utf-8")).body if isinstance(node, ast.If))
-    assert ast.unparse(block.test) == "TYPE_CHECKING"
+    conditional = (node for node in ast.parse(SOURCE.read_text(encoding="utf-8")).body if isinstance(node, ast.If))
+    (block,) = (node for node in conditional if ast.unparse(node.test) == "TYPE_CHECKING")
     imports = [node for node in block.body if isinstance(node, ast.ImportFrom)]
     assert len(imports) == len(block.body), "nothing but imports belongs there"
     return {
