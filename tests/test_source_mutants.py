@@ -1,0 +1,53 @@
+"""What changing the source of the specification, expression by expression, showed to be missing in the other tests."""
+
+import pytest
+import torch
+
+from pomt_ref import choose_remove, evit_prune, oracle, prune, trace
+from pomt_ref.choosing import utility
+from pomt_ref.testing import build_case
+
+
+def tensors(prefix: int, batch: int = 2) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """x, attn and v of a small layer."""
+    case = build_case(
+        "ordinary",
+        seed=5,
+        dtype="float64",
+        batch=batch,
+        heads=2,
+        tokens=7,
+        features=3,
+        channels=4,
+        prefix=prefix,
+        keep=2,
+    )
+    return torch.from_numpy(case.x), torch.from_numpy(case.attn), torch.from_numpy(case.v)
+
+
+class TestSourceMutants:
+    """Each of these fails on a change that all other tests accept."""
+
+    def test_trace_of_two_prefix_tokens_shows_the_magnitude_of_patches(self) -> None:
+        x, attn, v = tensors(2)
+        shown = trace(x, attn, v, prefix=2, keep=2)
+        expected = torch.from_numpy(oracle.magnitude_score(v.numpy(), prefix=2))
+        assert torch.allclose(shown.magnitude, expected, rtol=1e-12, atol=0)
+        assert torch.equal(shown.tokens, prune(x, attn, v, prefix=2, keep=2).tokens)
+
+    def test_evit_averages_each_sample_of_a_batch_by_its_own_weights(self) -> None:
+        x, attn, _ = tensors(1)
+        output = evit_prune(x, attn, prefix=1, keep=2, normalise=True).tokens
+        expected = oracle.evit_prune(x.numpy(), attn.numpy(), prefix=1, keep=2, normalise=True).tokens
+        assert output.shape == (2, 4, 4)
+        assert torch.allclose(output, torch.from_numpy(expected), rtol=1e-12, atol=1e-15)
+
+    def test_choose_remove_accepts_a_count_at_which_nothing_is_right(self) -> None:
+        chosen = choose_remove(tokens=[10, 20], latency=[1.0, 2.0], accuracy=[0.0, 0.5])
+        assert chosen.remove == 0
+
+    def test_utility_refuses_curves_of_different_lengths(self) -> None:
+        with pytest.raises(ValueError, match="shorter than"):
+            utility([1.0, 2.0, 3.0], [0.5, 0.6], alpha=0.5)
+        with pytest.raises(ValueError, match="longer than"):
+            utility([1.0], [0.5, 0.6], alpha=0.5)
