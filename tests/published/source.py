@@ -113,8 +113,8 @@ INTRODUCTION: Final = """# Changes that nobody can see
 
 `nox -s mutants` also changes the source of the specification itself, with
 [mutmut](https://mutmut.readthedocs.io): every operator, number, string and argument, one at a time, and runs the unit
-tests on each. Of {changes} changes {survivors} are noticed by no test. Each is explained here; one that is not fails the
-session."""
+tests on each. Of {changes} changes {survivors} are noticed by no test. Each is explained here; one that is not fails
+the session."""
 
 EQUIVALENT: Final[tuple[Equivalent, ...]] = (
     Equivalent("pomt_ref.choosing.choose_remove", "strict=True", "The lengths were found equal just before."),
