@@ -1,6 +1,6 @@
 """Writes docs/kills.md: which law kills which mutant, how soon, and what honest variants use of the bounds.
 
-``python -m tests.published.kills`` writes the page, and fails if some mutant is not killed by the law of its own clause;
+``python -m tests.published.kills`` writes the page, and fails if the law of its own clause does not kill some mutant;
 with ``--check`` it fails as well if the page was another one.
 """
 
