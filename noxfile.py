@@ -37,6 +37,9 @@ MANY_CASES: Final = ("properties", "docs", "README.md", "tests/test_documents.py
 COMPILED: Final = "tests/isolated/test_compile_export.py"
 """Covers nothing that is not covered anyway, and tracing doubles the time of torch's compiler."""
 
+WRITE_OUTPUTS: Final = "docs/examples/write_outputs.py"
+"""Calls an implementation on every vector, and writes what it returns."""
+
 _interpreter = str(OWN_INTERPRETER) if OWN_INTERPRETER.exists() else sys.executable
 
 
@@ -149,6 +152,16 @@ def docs(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none", requires=["environment"])
+def bounds(session: nox.Session) -> None:
+    """Hold the bounds against their laws at length, and measure them: writes docs/comparison.md and its picture."""
+    session.env["HYPOTHESIS_PROFILE"] = os.environ.get("HYPOTHESIS_PROFILE", "nightly")
+    laws = sorted(str(path) for path in Path("properties").glob("test_bounds_*.py"))
+    _python(session, "-m", "pytest", *laws, *session.posargs)
+    _python(session, "-m", "pomt_ref.bounds.comparison")
+    _python(session, "-m", "pomt_ref.vision.certificates", "--picture", "docs/images/certificates.png")
+
+
+@nox.session(venv_backend="none", requires=["environment"])
 def demo(session: nox.Session) -> None:
     """Prune real digits in a small ViT, then run the main job on the reference and on a wrong implementation."""
     folder = BUILD / "demo"
@@ -160,3 +173,58 @@ def demo(session: nox.Session) -> None:
     session.log("the next implementation takes the mean over heads: the check must find it (exit status 1)")
     wrong = "docs.examples.mean_over_heads:prune"
     _python(session, "-m", "pomt_ref", "check", wrong, "--cases", captured, success_codes=(1,))
+
+
+@nox.session(venv_backend="none", requires=["environment"])
+def vectors(session: nox.Session) -> None:
+    """Write the vectors twice and as another processor would, verify them, judge right and wrong outputs for them."""
+    folder = BUILD / "vectors"
+    shutil.rmtree(folder, ignore_errors=True)
+    once, again, elsewhere = (folder / name for name in ("once", "again", "elsewhere"))
+    command = ("-m", "pomt_ref", "vectors")
+    _python(session, *command, "write", once)
+    _python(session, *command, "write", again)
+    session.log("and as a processor without newer instructions, with the oldest kernels of OpenBLAS, computes them")
+    simd = "import numpy; print(*numpy.show_config(mode='dicts')['SIMD Extensions'].get('found', []))"
+    newer = str(session.run(_interpreter, "-c", simd, silent=True, external=True)).strip()
+    with _set(session, OPENBLAS_CORETYPE="Prescott", NPY_DISABLE_CPU_FEATURES=newer):
+        _python(session, *command, "write", elsewhere)
+    for other in (again, elsewhere):
+        _require_same(session, once, other)
+    _python(session, *command, "verify", once)
+    for method, subject in (("pomt", "prune"), ("topk", "topk_prune"), ("evit", "evit_prune")):
+        _python(session, WRITE_OUTPUTS, once, folder / "reference", f"pomt_ref:{subject}", method)
+    _python(session, *command, "verify", once, "--outputs", folder / "reference")
+    session.log("the next outputs are those of a wrong implementation: verify must find it (exit status 1)")
+    _python(session, WRITE_OUTPUTS, once, folder / "wrong", "docs.examples.mean_over_heads:prune")
+    _python(session, *command, "verify", once, "--outputs", folder / "wrong", "--method", "pomt", success_codes=(1,))
+    node = shutil.which("node")
+    if node is None:
+        session.warn("no node on this machine: the reader in JavaScript did not run")
+    else:
+        session.run(node, "docs/examples/vectors.mjs", once, folder / "javascript", external=True)
+        _python(session, *command, "verify", once, "--outputs", folder / "javascript")
+    _python(session, "-m", "pytest", "tests/vectors_over_mutants.py", NO_SHAPE_CHECKER)
+
+
+@contextmanager
+def _set(session: nox.Session, **variables: str) -> Iterator[None]:
+    """Set environment variables for what the block runs."""
+    before = dict(session.env)
+    session.env.update(variables)
+    try:
+        yield
+    finally:
+        session.env.clear()
+        session.env.update(before)
+
+
+def _require_same(session: nox.Session, one: Path, other: Path) -> None:
+    """Two folders hold the same files with the same bytes."""
+    names = sorted(path.name for path in one.iterdir())
+    if names != sorted(path.name for path in other.iterdir()):
+        session.error(f"{one} and {other} hold different files")
+    for name in names:
+        if (one / name).read_bytes() != (other / name).read_bytes():
+            session.error(f"{one / name} and {other / name} differ")
+    session.log(f"{len(names)} files of {one} and {other} are the same bytes")

@@ -6,6 +6,8 @@ The names load on first use, so that ``pomt-ref --help`` answers without torch.
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
+from pomt_ref.version import __version__
+
 if TYPE_CHECKING:
     from pomt_ref.attention import attention_score
     from pomt_ref.choosing import Choice, choose_remove
@@ -26,8 +28,6 @@ if TYPE_CHECKING:
     from pomt_ref.siblings import evit_prune, topk_prune
     from pomt_ref.tracing import trace
     from pomt_ref.types import Check, Normalisation, Pruned, Trace
-
-__version__: Final = "0.1.0"
 
 __all__ = [
     "Check",

@@ -20,6 +20,7 @@ DTYPES: Final = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 LAYER: Final = {
     "x": ("POMT-PRUNE-1", ("batch", "tokens", "channels")),
     "attn": ("POMT-ATT-1", ("batch", "heads", "tokens", "tokens")),
+    "logits": ("LIN-1", ("batch", "heads", "tokens", "tokens")),
     "v": ("POMT-MAG-1", ("batch", "heads", "tokens", "features")),
 }
 """The tensors of a layer: the clause that reads each first, and its axes."""
@@ -27,6 +28,7 @@ LAYER: Final = {
 SHARED: Final = {
     ("x", "attn"): {"batch": (0, 0), "tokens": (1, 2)},
     ("attn", "v"): {"batch": (0, 0), "heads": (1, 1), "tokens": (2, 2)},
+    ("logits", "v"): {"batch": (0, 0), "heads": (1, 1), "tokens": (2, 2)},
 }
 """The axes that two of them have in common, with their places in each."""
 

@@ -14,6 +14,7 @@ ROOT = Path(__file__).parent.parent
 MAY_IMPORT: Mapping[str, frozenset[str]] = {
     # one step of pruning
     "errors": frozenset(),
+    "version": frozenset(),
     "types": frozenset(),
     "counting": frozenset(),
     "choosing": frozenset(),
@@ -24,17 +25,19 @@ MAY_IMPORT: Mapping[str, frozenset[str]] = {
     "pruning": frozenset({"ranking", "counting"}),
     "siblings": frozenset({"ranking", "pruning"}),
     "tracing": frozenset({"ranking", "pruning"}),
-    "__init__": frozenset({"siblings", "tracing", "choosing"}),
+    "__init__": frozenset({"version", "siblings", "tracing", "choosing"}),
+    # sound bounds of a step
+    "bounds": frozenset({"types", "contracts", "counting"}),
     # real models
-    "vision": frozenset({"pruning", "siblings", "choosing"}),
+    "vision": frozenset({"pruning", "siblings", "choosing", "bounds"}),
     # what the package is held against
     "oracle": frozenset(),
     "testing": frozenset({"oracle", "errors", "types"}),
-    "conformance": frozenset({"testing", "oracle"}),
+    "conformance": frozenset({"testing", "oracle", "version"}),
     "pytest_plugin": frozenset(),
-    "cli": frozenset({"conformance", "choosing", "__init__"}),
+    "cli": frozenset({"conformance", "choosing", "version"}),
     "__main__": frozenset({"cli"}),
-    "properties": frozenset({"testing", "oracle", "conformance", "pytest_plugin", "__init__"}),
+    "properties": frozenset({"testing", "oracle", "conformance", "bounds", "pytest_plugin", "__init__"}),
 }
 """A room, and the rooms it imports directly; what those may import it may import too, but not through `__init__`."""
 

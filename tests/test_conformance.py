@@ -532,7 +532,7 @@ class TestCheck:
         assert [row.clause for row in report.rows] == ["POMT-RANK-1", "POMT-PRUNE-1"], "the specification's order"
         assert report.subject == f"{__name__}:honest"
         assert (report.method, report.dtype, report.device, report.seed) == ("pomt", "float32", "cpu", 0)
-        assert sorted(report.versions) == ["hypothesis", "numpy", "python", "torch"]
+        assert sorted(report.versions) == ["hypothesis", "numpy", "pomt_ref", "python", "torch"]
 
     def test_check_holds_every_clause_by_default(self) -> None:
         assert len(check(honest, max_examples=1).rows) == len(laws_of("pomt"))
@@ -750,13 +750,14 @@ class TestRunLaw:
                 raise InapplicableError
             return Evidence()
 
-        law = replace(made_law(watching), sizes="mixed")
-        row = run_law(law, as_subject(honest, name="a:b"), dtype="float32", examples=100, seed=0)
-        assert seen[-2:] == [513, 1025]
+        law = replace(made_law(watching), sizes="long")
+        row = run_law(law, as_subject(honest, name="a:b"), dtype="float32", examples=judging.FIXED_FROM, seed=0)
+        assert seen[-2:] == [514, 2100]
         assert (row.verdict, row.cases) == ("conforms", len(seen) - 1)
-        few = judging.FIXED_FROM - 1
-        run_law(law, as_subject(honest, name="a:b"), dtype="float32", examples=few, seed=0)
-        assert seen[-1] < 513
+        run_law(law, as_subject(honest, name="a:b"), dtype="float32", examples=judging.FIXED_FROM, seed=0, long=False)
+        assert seen[-1] == 345
+        run_law(law, as_subject(honest, name="a:b"), dtype="float32", examples=judging.FIXED_FROM - 1, seed=0)
+        assert seen[-1] < 345
 
     def test_run_law_tells_progress(self) -> None:
         told: list[object] = []

@@ -116,10 +116,14 @@ def check_options() -> dict[str, argparse.Action]:
 
 
 def all_options() -> set[str]:
-    """The options of every command."""
-    actions = build_parser()._actions  # noqa: SLF001 - argparse offers no other way
-    (commands,) = (action.choices for action in actions if isinstance(action.choices, Mapping))
-    return {option for command in commands.values() for action in command._actions for option in action.option_strings}  # noqa: SLF001
+    """The options of every command, and of what stands under it."""
+    found, waiting = set(), [build_parser()]
+    while waiting:
+        for action in waiting.pop()._actions:  # noqa: SLF001 - argparse offers no other way
+            found |= set(action.option_strings)
+            if isinstance(action.choices, Mapping):
+                waiting += action.choices.values()
+    return found
 
 
 def keys_of(value: Any) -> set[str]:  # noqa: ANN401 - any JSON

@@ -83,6 +83,7 @@ def test_wheel_ships_every_file_of_the_package(wheel: Path) -> None:
         "pomt_ref/vision/digits.safetensors",
         "pomt_ref/conformance/report.schema.json",
         "pomt_ref/conformance/page/style.css",
+        "pomt_ref/conformance/vectors/manifest.schema.json",
     }
     assert (modules | suite | data) - set(names_in(wheel)) == set()
 

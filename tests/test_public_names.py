@@ -53,7 +53,7 @@ class TestPublicNames:
     @pytest.mark.parametrize("name", pomt_ref.__all__)
     def test_name_is_loaded_when_asked_for_and_then_stays(self, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
         if name == "__version__":
-            assert pomt_ref.__version__ == "0.1.0"
+            assert pomt_ref.__version__ == "0.2.0"
             return
         (home,) = (module for module, names in names_for_type_checkers().items() if name in names)
         expected = getattr(import_module(f"pomt_ref.{home}"), name)

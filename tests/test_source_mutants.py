@@ -2,8 +2,9 @@
 
 import pytest
 import torch
+from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
-from pomt_ref import choose_remove, evit_prune, oracle, prune, trace
+from pomt_ref import attention_score, choose_remove, contracts, evit_prune, oracle, prune, rank, topk_prune, trace
 from pomt_ref.choosing import utility
 from pomt_ref.testing import build_case
 
@@ -51,3 +52,26 @@ class TestSourceMutants:
             utility([1.0, 2.0, 3.0], [0.5, 0.6], alpha=0.5)
         with pytest.raises(ValueError, match="longer than"):
             utility([1.0], [0.5, 0.6], alpha=0.5)
+
+    def test_rank_adds_the_largest_prefix(self) -> None:
+        order = rank(torch.tensor([[0.5, 1.0]]), prefix=contracts.LARGEST_PREFIX)
+        assert order.tolist() == [[2**31 + 1, 2**31]]
+
+    def test_topk_prune_without_checks_ranks_what_is_no_number_too(self) -> None:
+        x, attn, _ = tensors(1)
+        output = topk_prune(x, attn * torch.nan, prefix=1, keep=2, check="none")
+        assert output.tokens.shape == (2, 3, 4)
+
+    def test_attention_may_be_off_by_as_much_as_rounding_explains(self) -> None:
+        """Not less: a row of four float64 numbers whose sum is off by exactly that."""
+        eps = torch.finfo(torch.float64).eps
+        excess = contracts.ROW_SUM_ROUNDINGS * eps / 2 + 4 * eps
+        attn = torch.full((1, 1, 4, 4), 0.25, dtype=torch.float64)
+        attn[..., 0] += excess
+        assert float(attn.sum(dim=-1).max()) == 1 + excess
+        assert attention_score(attn, prefix=0).shape == (1, 4)
+
+    def test_plain_leaves_a_symbolic_count_symbolic(self) -> None:
+        """An export with a symbolic T is not to be specialised to one number."""
+        count = ShapeEnv().create_unbacked_symint()
+        assert contracts.plain(count) is count

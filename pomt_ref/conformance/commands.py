@@ -22,12 +22,16 @@ from pomt_ref.conformance.merging import load_report
 from pomt_ref.conformance.merging import merge as merge_reports
 from pomt_ref.conformance.report import Kill, Report, Row
 from pomt_ref.conformance.saving import load_case
+from pomt_ref.conformance.vectors import VectorsError
+from pomt_ref.conformance.vectors import commands as vectors_commands
 from pomt_ref.testing import LawViolation, laws_of
 
 CONFORMS: Final = 0
 """Exit status: every clause holds."""
 DOES_NOT_CONFORM: Final = 1
 """Exit status: a clause is broken."""
+COULD_NOT_RUN: Final = 2
+"""Exit status: there was nothing to hold against the clauses."""
 
 WRITERS: Final[Mapping[str, Callable[[Report], str]]] = {
     "json": document.as_json,
@@ -92,6 +96,17 @@ def merge(parsed: argparse.Namespace) -> int:
     if parsed.xfail:
         report = apply_known(report, load_known(parsed.xfail, [law.clause for law in laws_of(report.method)]))
     return _told(report, parsed)
+
+
+def vectors(parsed: argparse.Namespace) -> int:
+    """``pomt-ref vectors``: write, verify or show them; every fault of a folder is a line."""
+    torch.set_num_threads(1)
+    try:
+        return int(vectors_commands.ACTIONS[parsed.action](parsed))
+    except VectorsError as error:
+        for fault in error.faults:
+            print(f"pomt-ref {fault}", file=sys.stderr)
+        return COULD_NOT_RUN
 
 
 def _told(report: Report, parsed: argparse.Namespace) -> int:

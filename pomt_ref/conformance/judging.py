@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, Phase, Verbosity, given, settings
 from pomt_ref.conformance.call import TimeLimitError
 from pomt_ref.conformance.errors import SubjectFailedError
 from pomt_ref.conformance.explaining import explain
-from pomt_ref.conformance.report import Kill, Row, Verdict
+from pomt_ref.conformance.report import Failure, Kill, Row, Verdict
 from pomt_ref.conformance.subject import CallableSubject
 from pomt_ref.testing import (
     Captured,
@@ -35,6 +35,21 @@ FIXED_FROM: Final = 40
 
 STRIDE: Final = 1_000_003
 """From the seed of one part of a long check to that of the next; a prime, so that seeds of users do not meet."""
+
+
+DRAWN: Final = settings(
+    database=None,
+    deadline=None,
+    phases=(Phase.generate, Phase.shrink),
+    print_blob=False,
+    report_multiple_bugs=False,
+    suppress_health_check=list(HealthCheck),
+    verbosity=Verbosity.quiet,
+)
+"""How Hypothesis draws: the same in every run, nothing kept, and as long as it takes."""
+
+UNSHRUNK: Final = settings(DRAWN, phases=(Phase.generate,))
+"""The same, and the first failing case is told as it came."""
 
 
 @dataclass
@@ -78,16 +93,7 @@ def run_law(
     tally = _Tally(progress)
 
     @hypothesis.seed(seed + STRIDE * part)
-    @settings(
-        max_examples=examples,
-        database=None,
-        deadline=None,
-        phases=(Phase.generate, Phase.shrink) if shrink else (Phase.generate,),
-        print_blob=False,
-        report_multiple_bugs=False,
-        suppress_health_check=list(HealthCheck),
-        verbosity=Verbosity.quiet,
-    )
+    @settings(DRAWN if shrink else UNSHRUNK, max_examples=examples)
     @given(cases(law, dtype=dtype, captured=captured, fixed=subject.fixed))
     def holds(case: Case) -> None:
         try:
@@ -105,21 +111,7 @@ def run_law(
 
     verdict = tally.verdict_of(hold_all)
     failure = None if tally.case is None else explain(law, tally.message, tally.case, subject, captured, tally.sample)
-    row = Row(
-        law.clause,
-        law.statement,
-        "generated" if captured is None else captured.name,
-        verdict,
-        tally.shown,
-        dict(tally.families),
-        time.perf_counter() - tally.begin,
-        failure,
-        tally.blocked_by,
-        dict(tally.grades),
-        tally.evidence.attained,
-        tally.first_kill,
-        part=part,
-    )
+    row = tally.row(law, "generated" if captured is None else captured.name, verdict, failure, part)
     progress.clause_ends(row)
     return row
 
@@ -159,6 +151,24 @@ class _Tally:
         if self.shown:
             return "conforms"
         return "not offered" if self.not_offered else "not shown"
+
+    def row(self, law: Law, source: str, verdict: Verdict, failure: Failure | None, part: int) -> Row:
+        """The line of the report."""
+        return Row(
+            law.clause,
+            law.statement,
+            source,
+            verdict,
+            self.shown,
+            dict(self.families),
+            time.perf_counter() - self.begin,
+            failure,
+            self.blocked_by,
+            dict(self.grades),
+            self.evidence.attained,
+            self.first_kill,
+            part=part,
+        )
 
     def judge(self, law: Law, case: Case, subject: CallableSubject) -> None:
         """Check one case, and remember how it went."""

@@ -2,8 +2,6 @@
 
 import platform
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, get_args
 
@@ -11,40 +9,43 @@ import hypothesis
 import numpy as np
 import torch
 
-from pomt_ref import __version__
 from pomt_ref.conformance.arrays import Framework, require_framework
-from pomt_ref.conformance.call import TIME_LIMIT, TimeLimitError, Watch
-from pomt_ref.conformance.errors import NoTensorError, SubjectError, SubjectFailedError
+from pomt_ref.conformance.asked import (
+    chosen_laws,
+    dtype_name,
+    name_of,
+    of_families,
+    offered_by,
+    parse_shard,
+    require_captured,
+    require_device,
+)
+from pomt_ref.conformance.call import TIME_LIMIT, Watch
+from pomt_ref.conformance.errors import SubjectError
 from pomt_ref.conformance.judging import Progress
 from pomt_ref.conformance.known import apply_known, load_known
 from pomt_ref.conformance.loading import as_subject, load_subject
 from pomt_ref.conformance.report import Report
 from pomt_ref.conformance.saving import save_failures
-from pomt_ref.conformance.subject import OUTPUT, CallableSubject
+from pomt_ref.conformance.subject import CallableSubject
 from pomt_ref.conformance.units import Plan, Shard, joined, run_units, units
 from pomt_ref.testing import (
-    FAMILIES,
     PROFILES,
     Captured,
     Case,
-    Dtype,
-    Law,
     Method,
     ProfileName,
     Shape,
     laws_of,
     load_captured,
 )
-from pomt_ref.testing.rounding import representable
+from pomt_ref.version import __version__
 
 MAX_EXAMPLES: Final = 200
 """Cases a clause by default."""
 
 QUICK_EXAMPLES: Final = 40
 """Cases a clause of a quick check."""
-
-DTYPES: Final[tuple[Dtype, ...]] = get_args(Dtype)
-"""The dtypes of POMT-PREC-1, by name."""
 
 
 def check(
@@ -105,8 +106,8 @@ def check(
     True
     """
     held = _held(subject, method, device, profile, framework, fixed, Watch(float(time_limit)))
-    name = _dtype_name(held.name, dtype)
-    laws = _of_families(held.name, _chosen(held.name, method, clauses), families)
+    name = dtype_name(held.name, dtype)
+    laws = of_families(held.name, chosen_laws(held.name, method, clauses), families)
     examples = (QUICK_EXAMPLES if quick else MAX_EXAMPLES) if max_examples is None else max_examples
     for what, count in (("max_examples", examples), ("jobs", jobs)):
         if count < 1:
@@ -115,9 +116,9 @@ def check(
     deviations = [] if known is None else load_known(Path(known), [law.clause for law in laws_of(method)])
     captured = load_captured(Path(captured)) if isinstance(captured, (str, Path)) else captured
     require_framework(held.name, held.framework, name)
-    _require_device(held.name, device, name)
-    _require_captured(captured, method, name)
-    offered = _offered(held, name)
+    require_device(held.name, device, name)
+    require_captured(captured, method, name)
+    offered = offered_by(held, name)
 
     todo = units(laws, captured, examples=examples, shard=share)
     plan = Plan(name, seed, long=not quick)
@@ -159,20 +160,8 @@ def require(
         SubjectFailedError: the implementation raised, or returned what is no output.
     """
     held = _held(subject, method, device, claims, framework, None, Watch())
-    for law in _chosen(held.name, method, [clause]):
+    for law in chosen_laws(held.name, method, [clause]):
         law.check(case, held)
-
-
-def parse_shard(subject: str, text: str) -> Shard:
-    """Read ``k/n``.
-
-    >>> parse_shard("a:b", "2/3")
-    Shard(number=2, of=3)
-    """
-    number, slash, count = text.partition("/")
-    if not (slash and number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
-        raise SubjectError(subject, "a shard k/n with 1 <= k <= n", f"{text!r}")
-    return Shard(int(number), int(count))
 
 
 def _held(
@@ -185,7 +174,7 @@ def _held(
     watch: Watch,
 ) -> CallableSubject:
     """The subject, imported where it is named."""
-    name = subject if isinstance(subject, str) else _name(subject)
+    name = subject if isinstance(subject, str) else name_of(subject)
     if method not in get_args(Method):
         raise SubjectError(name, f"a method in {', '.join(get_args(Method))}", f"{method}")
     if claims is not None and claims not in PROFILES:
@@ -203,38 +192,6 @@ def _held(
     )
 
 
-def _name(subject: Callable[..., Any]) -> str:
-    """The ``package.module:attribute`` of a callable, or of its type."""
-    module = getattr(subject, "__module__", None) or "__main__"
-    return f"{module}:{getattr(subject, '__qualname__', type(subject).__name__)}"
-
-
-def _chosen(subject: str, method: Method, clauses: Iterable[str] | str | None) -> list[Law]:
-    """The laws of these clauses, in the order of the specification."""
-    laws = laws_of(method)
-    known = [law.clause for law in laws]
-    wanted = known if clauses is None else [clauses] if isinstance(clauses, str) else list(clauses)
-    for clause in wanted:
-        if clause not in known:
-            raise SubjectError(subject, f"a clause of {method}", f"{clause}; they are {', '.join(known)}")
-    return [law for law in laws if law.clause in wanted]
-
-
-def _of_families(subject: str, laws: list[Law], families: Iterable[str] | str | None) -> list[Law]:
-    """The laws with these families alone; those that none of them is for are left out."""
-    if families is None:
-        return laws
-    wanted = [families] if isinstance(families, str) else list(families)
-    for family in wanted:
-        if family not in FAMILIES:
-            raise SubjectError(subject, f"a family in {', '.join(FAMILIES)}", f"{family}")
-    narrowed = [replace(law, families=tuple(name for name in law.families if name in wanted)) for law in laws]
-    left = [law for law in narrowed if law.families]
-    if not left:
-        raise SubjectError(subject, "a family that one of the clauses draws from", f"{', '.join(wanted)}")
-    return left
-
-
 def _versions() -> dict[str, str]:
     """What the verdict was reached with."""
     return {
@@ -244,54 +201,3 @@ def _versions() -> dict[str, str]:
         "numpy": np.__version__,
         "hypothesis": hypothesis.__version__,
     }
-
-
-def _dtype_name(subject: str, dtype: torch.dtype | str) -> Dtype:
-    """The dtype by its name, without torch's prefix."""
-    for name in DTYPES:
-        if str(dtype) in {name, f"torch.{name}"}:
-            return name
-    raise SubjectError(subject, f"a dtype in {', '.join(DTYPES)}", f"{dtype}")
-
-
-def _require_device(subject: str, device: str, dtype: Dtype) -> None:
-    """A device that is not there, or that cannot give back what it holds, is told before the first case."""
-    try:
-        torch.zeros(1, dtype=getattr(torch, dtype), device=device).cpu()
-    except Exception as error:
-        found = "available" if torch.cuda.is_available() else "not available"
-        got = f"{(str(error).strip() or type(error).__name__).splitlines()[0]} (CUDA: {found})"
-        raise SubjectError(subject, f"the device {device}", got) from error
-
-
-def _require_captured(captured: Captured | None, method: Method, dtype: Dtype) -> None:
-    """Captured tensors that the method or the dtype has no room for are told before the first case."""
-    if captured is None:
-        return
-    if method != "pomt" and captured.prefix == 0:
-        raise SubjectError(f"{captured.path}", f"a prefix of 1 or more for {method}", "prefix 0")
-    with np.errstate(over="ignore"):
-        held = [representable(tensor, dtype) for tensor in (captured.x, captured.attn, captured.v)]
-    if not all(np.isfinite(tensor).all() for tensor in held):
-        raise SubjectError(f"{captured.path}", f"numbers within the range of {dtype}", "larger ones")
-
-
-def _offered(subject: CallableSubject, dtype: Dtype) -> tuple[str, ...]:
-    """One ordinary call: what returns beside its output, by name. What raises is left to the laws to tell.
-
-    Raises:
-        SubjectError: no tensor came, which cannot be held against the laws.
-    """
-    ordinary = Shape(batch=2, heads=2, tokens=6, features=3, channels=4, prefix=1, keep=2)
-    shape = replace(ordinary, **subject.fixed)
-    shape = replace(shape, keep=min(shape.keep, shape.patches - 1))
-    if shape.patches < 1 or shape.keep < 0:
-        raise SubjectError(subject.name, "sizes that leave a patch token to discard", f"{shape}")
-    with suppress(SubjectFailedError, TimeLimitError):
-        try:
-            outcome = subject.run(FAMILIES["ordinary"].build(shape, seed=0, dtype=dtype))
-        except NoTensorError as error:
-            raise SubjectError(subject.name, f"a call that returns {OUTPUT}", error.kind) from error
-        rows = {"kept": outcome.kept, "discarded": outcome.discarded}
-        return (*outcome.stages, *(name for name, indices in rows.items() if indices is not None))
-    return ()

@@ -117,8 +117,18 @@ tests on each. Of {changes} changes {survivors} are noticed by no test. Each is 
 the session."""
 
 EQUIVALENT: Final[tuple[Equivalent, ...]] = (
-    Equivalent("pomt_ref.choosing.choose_remove", "strict=True", "The lengths were found equal just before."),
+    Equivalent("pomt_ref.choosing.choose_remove", "strict=True", "The lengths were found equal before."),
     Equivalent("pomt_ref.choosing._check_weight", 'cast("float"', "`typing.cast` does nothing when it runs."),
+    Equivalent("pomt_ref.contracts.plain", 'cast("int"', "`typing.cast` does nothing when it runs."),
+    Equivalent("pomt_ref.contracts.scores", '"prefix >= 0" if', "Only a prefix that was refused gets there: not zero."),
+    Equivalent("pomt_ref.contracts._distribution", "attn.shape[-1]", "Attention is square: that was checked before."),
+    Equivalent("pomt_ref.magnitude.magnitude_score", "softmax(dim=-1)", "Of two axes, the second is the last."),
+    Equivalent("pomt_ref.ranking.rank", "argsort(dim=1", "Of two axes, the second is the last, which is the default."),
+    Equivalent(
+        "pomt_ref.pruning.mean_row",
+        "dtype=score_dtype(",
+        "torch itself accumulates the mean of half-precision rows in float32; the argument promises it.",
+    ),
     Equivalent(
         "pomt_ref.siblings.fused_row",
         "discarded.to(",

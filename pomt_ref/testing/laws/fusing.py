@@ -22,13 +22,13 @@ def require_fused(
         discarded = list(reading.discarded)
         rows, weights = case.patch_rows(sample)[discarded], scores[sample, discarded]
         expected = oracle.fused_row(rows, weights, normalise=normalise)
-        bound = _fused_bound(case, rows, weights, profile, normalise=normalise)
+        bound = fused_bound(case, rows, weights, profile, normalise=normalise)
         what = f"fused row of sample {sample}"
         evidence |= require_close("EVIT-1", what, outcome.tokens[sample, -1], expected, bound)
     return evidence
 
 
-def _fused_bound(
+def fused_bound(
     case: Case,
     rows: Float64[np.ndarray, "discarded channels"],
     weights: Float64[np.ndarray, " discarded"],

@@ -1,0 +1,273 @@
+"""LIN-1, measured: how far planes are from the maximum, and how much of what is true a certificate says."""
+
+import time
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float64
+from torch import Tensor
+
+from pomt_ref.bounds.box import Box
+from pomt_ref.bounds.certificate import Certificate, certify
+from pomt_ref.bounds.deciding import certain_order, fates
+from pomt_ref.bounds.differences import attention_sum_bounds, batch_max_bounds
+from pomt_ref.bounds.envelope import worst_gap
+from pomt_ref.bounds.layer import AttentionLayer
+from pomt_ref.bounds.linear import LinearBounds
+from pomt_ref.bounds.maximum import Upper, relax_max
+from pomt_ref.bounds.softmax import softmax_bounds
+from pomt_ref.bounds.tokens import certify_tokens
+
+NODES: Final = 24
+"""Gauss-Legendre nodes an interval: exact for products of up to 47 linear factors."""
+
+STRONGER_STEPS: Final = 60
+"""Steps of the attack on differences; 150 steps find less than a thousandth more."""
+
+
+@dataclass(frozen=True)
+class Gaps:
+    """How far one kind of plane is above the maximum, over many boxes, in units of w₁ - L."""
+
+    name: str
+    mean: float
+    """Averaged over every box, uniformly, and over boxes."""
+    worst: float
+    """The largest in a box, averaged over boxes."""
+
+
+@dataclass(frozen=True)
+class Shares:
+    """How many patches are certain, in percent, by ways of bounding; and how many an attack leaves."""
+
+    radius: float
+    intervals: float
+    """Bounds of every score on its own."""
+    multiplied: float
+    """D from bounds of every sum on its own, M multiplied out."""
+    exact: float
+    """Exact ranges of D and δ."""
+    limit: float
+    """Patches whose fate no attack has changed: no sound certificate says more."""
+    seconds: float
+    """For the exact one."""
+
+
+@dataclass(frozen=True)
+class Drops:
+    """How far D can fall below its center, over a box of tokens, relative to what an attack reaches."""
+
+    radius: float
+    intervals: float
+    """By the exact range over the box of logits that the tokens allow."""
+    planes: float
+    """By linear planes, intersected with it."""
+    certain_intervals: float
+    """Patches whose fate the first decides, in percent."""
+    certain_planes: float
+    """And the second."""
+    seconds: float
+
+
+def attention_boxes(heads: int, *, count: int, seed: int) -> Box:
+    """Boxes of one attention entry in every head, (heads, count): logits within 0.3, 16 keys a row."""
+    generator = torch.Generator().manual_seed(seed)
+    logits = torch.randn(heads, count // 16, 16, generator=generator, dtype=torch.float64)
+    shares = softmax_bounds(Box.around(logits, 0.3))
+    return Box(shares.lo.flatten(1), shares.hi.flatten(1))
+
+
+def plane_gaps(box: Box) -> list[Gaps]:
+    """The planes of the literature, ours, and what no plane can be below, over boxes (variables, count)."""
+    names: dict[str, Upper] = {
+        "DeepPoly (t = w₁)": "deeppoly",
+        "MaxLin (t = w₂)": "maxlin",
+        "Ti-Lin (t = w₃)": "ti-lin",
+    }
+    height = box.hi.amax(dim=0) - box.lo.amax(dim=0)
+    usable = height > 0
+    average = mean_maximum(box)
+
+    def gaps(name: str, bounds: LinearBounds) -> Gaps:
+        mean = (bounds.upper(box.lo / 2 + box.hi / 2) - average) / height
+        return Gaps(name, float(mean[usable].mean()), float((worst_gap(bounds) / height)[usable].mean()))
+
+    rows = [gaps(name, relax_max(box, upper=upper, dim=0)) for name, upper in names.items()]
+    rows.append(gaps("binary maxima, one after another", chain_of_maxima(box)))
+    rows.append(gaps("volume-minimax (default)", relax_max(box, dim=0)))
+    rows.append(gaps("minimax", relax_max(box, upper="minimax", dim=0)))
+    return rows
+
+
+def mean_maximum(box: Box) -> Float64[Tensor, " count"]:
+    """The average of the maximum over a box (variables, count), by integrating its distribution piece by piece.
+
+    Between two neighbouring bounds the distribution is a product of linear functions, which the quadrature integrates
+    exactly: E max = w₁ - ∫ Π P(x_i <= s) ds.
+    """
+    nodes, weights = (torch.from_numpy(part) for part in np.polynomial.legendre.leggauss(NODES))
+    top, bottom = box.hi.amax(dim=0), box.lo.amax(dim=0)
+    knots = torch.cat([box.lo, box.hi]).clamp(min=bottom).clamp(max=top).sort(dim=0).values
+    start, stop = knots[:-1].unsqueeze(-1), knots[1:].unsqueeze(-1)
+    s = start + (stop - start) * (nodes + 1) / 2
+    lo, hi = (side.reshape(len(side), 1, -1, 1) for side in (box.lo, box.hi))
+    below = ((s - lo) / (hi - lo).clamp(min=1e-300)).clamp(0, 1).prod(dim=0)
+    return top - ((below * weights).sum(dim=-1) * (stop - start).squeeze(-1) / 2).sum(dim=0)
+
+
+def chain_of_maxima(box: Box) -> LinearBounds:
+    """The upper plane that comes of max(max(x₁, x₂), x₃) …, every binary maximum relaxed by its best plane in turn."""
+    slopes, intercept = torch.zeros_like(box.lo), torch.zeros_like(box.lo[0])
+    slopes[0] = 1
+    lo, hi = box.lo[0], box.hi[0]
+    for place in range(1, len(box.lo)):
+        pair = Box(torch.stack([lo, box.lo[place]]), torch.stack([hi, box.hi[place]]))
+        step = relax_max(pair, upper="maxlin", dim=0)
+        slopes, intercept = slopes * step.upper_slopes[0], intercept * step.upper_slopes[0] + step.upper_intercept
+        slopes[place] = step.upper_slopes[1]
+        lo, hi = pair.lo.amax(dim=0), pair.hi.amax(dim=0)
+    whole = relax_max(box, dim=0)
+    return LinearBounds(box, whole.dim, whole.lower_slopes, whole.lower_intercept, slopes, intercept, whole.interval)
+
+
+def random_step(tokens: int, heads: int, *, seed: int) -> tuple[Tensor, Tensor]:
+    """Logits and values of one sample: heads that differ, keys that all queries like, 64 features."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=generator, dtype=torch.float64)
+
+    q, k = normal(heads, tokens, 64) + normal(heads, 1, 64), normal(heads, tokens, 64) + normal(1, tokens, 64) / 2
+    return (q @ k.mT / 8 / 1.25**0.5).unsqueeze(0), 0.3 * normal(1, heads, tokens, 64)
+
+
+def certified_shares(tokens: int, heads: int, *, radius: float, seed: int) -> Shares:
+    """One step, its first token a prefix, 70 % of the others kept; values move an eighth as far as logits."""
+    logits, values = random_step(tokens, heads, seed=seed)
+    box = Box.around(logits, radius)
+    keep = int(0.7 * (tokens - 1))
+    start = time.perf_counter()
+    certificate = certify(logits=box, values=Box.around(values, radius / 8), keep=keep)
+    seconds = time.perf_counter() - start
+    sums = attention_sum_bounds(softmax_bounds(box), prefix=1)
+    largest = batch_max_bounds(sums)
+    apart = Box(sums.lo.unsqueeze(2) - sums.hi.unsqueeze(1), sums.hi.unsqueeze(2) - sums.lo.unsqueeze(1))
+    multiplied = certain_order(apart, certificate.values, largest, certificate.margin)
+    shares = softmax_bounds(certificate.step.value_sums)
+    low, high = sums.lo / largest.hi + shares.lo[:, 1:], sums.hi / largest.lo + shares.hi[:, 1:]
+    changed = attacked(certificate)
+    if (changed & ~certificate.undetermined).any():
+        raise AssertionError("an attack changed a fate that was certified")
+    return Shares(
+        radius,
+        _percent(low.unsqueeze(2) > high.unsqueeze(1), keep),
+        _percent(multiplied, keep),
+        100 * certificate.share,
+        100 * float((~changed).double().mean()),
+        seconds,
+    )
+
+
+def attacked(certificate: Certificate) -> Bool[Tensor, "batch patches"]:
+    """Patches whose fate some point of the box changes: each pushed up or down, the others the other way or in part."""
+    step = certificate.step
+    assert step.logits is not None  # noqa: S101 -- measured on logits
+    boxes = (step.logits, step.values)
+    scores = _scores(boxes[0].center, boxes[1].center)
+    before = _kept(scores, step.keep)
+    cut = scores.sort(dim=1, descending=True).values[:, step.keep - 1 : step.keep]
+    near = (scores - cut).abs().argsort(dim=1)[0]
+    changed = torch.zeros_like(before)
+    for patch in range(before.shape[1]):
+        falls = bool(before[0, patch])
+        for others in (0, 3, len(near) // 8, len(near) // 3, len(near)):
+            points = [
+                _pushed(box, patch + 1, near[:others] + 1, axis, falls=falls)
+                for box, axis in zip(boxes, (3, 2), strict=True)
+            ]
+            changed |= _kept(_scores(points[0], points[1]), step.keep) != before
+    return changed
+
+
+def difference_drops(*, tokens: int, heads: int, features: int, radius: float, seed: int) -> Drops:
+    """A random layer of linear maps, the first token a prefix: planes, intervals and an attack."""
+    generator = torch.Generator().manual_seed(seed)
+    channels = heads * features
+    weights = torch.randn(3, heads, features, channels, generator=generator, dtype=torch.float64) / channels**0.5
+    weights[2] *= 0.3
+    layer = AttentionLayer(*weights, *torch.zeros(3, heads, features, dtype=torch.float64))
+    center = torch.randn(1, tokens, channels, generator=generator, dtype=torch.float64)
+    center[..., 0] += 3
+    box, keep = Box.around(center, radius), int(0.7 * (tokens - 1))
+    start = time.perf_counter()
+    certificate = certify_tokens(box, layer, keep=keep)
+    seconds = time.perf_counter() - start
+    step = certificate.step
+    intervals = certify(logits=step.logits, values=step.values, keep=keep)
+    sums = _token_sums(center, layer)
+    middle = sums.unsqueeze(2) - sums.unsqueeze(1)
+    reached = float((middle - attacked_differences(box, layer)).sum())
+    if (certificate.attention.lo < intervals.attention.lo).any():
+        raise AssertionError("planes are looser than intervals")
+    return Drops(
+        radius,
+        float((middle - intervals.attention.lo).sum()) / reached,
+        float((middle - certificate.attention.lo).sum()) / reached,
+        100 * intervals.share,
+        100 * certificate.share,
+        seconds,
+    )
+
+
+def attacked_differences(box: Box, layer: AttentionLayer) -> Float64[Tensor, "1 patches patches"]:
+    """The least S_i - S_j that signed gradient steps find for every pair, from the center and two random points."""
+    patches = box.shape[1] - 1
+    generator = torch.Generator().manual_seed(0)
+    found = torch.full((1, patches, patches), torch.inf, dtype=torch.float64)
+    for i in range(patches):
+        for start in range(3):
+            share = torch.rand(patches, *box.shape[1:], generator=generator, dtype=torch.float64)
+            points = box.lo + (share if start else 0.5) * (box.hi - box.lo) * torch.ones_like(share)
+            for step in range(STRONGER_STEPS + 1):
+                asked = points.detach().requires_grad_()
+                sums = _token_sums(asked, layer)
+                difference = sums[:, i] - sums.diagonal()
+                found[0, i] = torch.minimum(found[0, i], difference.detach())
+                (slope,) = torch.autograd.grad(difference.sum(), asked)
+                length = max(0.5 * (1 - step / (0.9 * STRONGER_STEPS)), 0.01) / 2
+                points = (points - length * (box.hi - box.lo) * slope.sign()).clamp(box.lo, box.hi)
+    return found
+
+
+def _percent(order: Bool[Tensor, "batch patches patches"], keep: int) -> float:
+    """The share of patches whose fate an order decides."""
+    return 100 * float((~fates(order, keep=keep).undetermined).double().mean())
+
+
+def _scores(logits: Tensor, values: Tensor) -> Float64[Tensor, "batch patches"]:
+    """s at a point, one prefix token."""
+    sums = logits.softmax(dim=-1)[:, :, 1:, 1:].amax(dim=1).sum(dim=1)
+    return sums / sums.max() + values.amax(dim=1).sum(dim=-1).softmax(dim=-1)[:, 1:]
+
+
+def _kept(scores: Float64[Tensor, "batch patches"], keep: int) -> Bool[Tensor, "batch patches"]:
+    """Which patches these scores keep."""
+    return torch.zeros_like(scores, dtype=torch.bool).scatter(1, scores.topk(keep, dim=1).indices, value=True)
+
+
+def _pushed(box: Box, token: int, others: Tensor, axis: int, *, falls: bool) -> Tensor:
+    """One token at one end, some others at the other end, the rest at the center."""
+    point = box.center.clone()
+    ends = (box.lo, box.hi) if falls else (box.hi, box.lo)
+    for place, end in ((others, ends[1]), (torch.tensor([token]), ends[0])):
+        point.index_copy_(axis, place, end.index_select(axis, place))
+    return point
+
+
+def _token_sums(x: Tensor, layer: AttentionLayer) -> Float64[Tensor, "batch patches"]:
+    """S of tokens, one prefix token."""
+    q = torch.einsum("hdc,bnc->bhnd", layer.query_weight, x) + layer.query_bias.unsqueeze(1)
+    k = torch.einsum("hdc,bnc->bhnd", layer.key_weight, x) + layer.key_bias.unsqueeze(1)
+    return (layer.scale * q @ k.mT).softmax(dim=-1)[:, :, 1:, 1:].amax(dim=1).sum(dim=1)

@@ -1,0 +1,198 @@
+"""LIN-1 · a certificate, derived again from its boxes in exact and multiprecision arithmetic."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+from jaxtyping import Bool, Float64
+from torch import Tensor
+
+from pomt_ref.bounds.box import Box
+from pomt_ref.bounds.exact import Integers, bits_for, ceiling, difference_sup, integers, row_of
+from pomt_ref.bounds.steps import Step
+
+Range = tuple[Float64[np.ndarray, "..."], Float64[np.ndarray, "..."]]
+"""Lower and upper bounds as a certificate states them."""
+
+
+@dataclass(frozen=True)
+class Replay:
+    """What came of checking a certificate; true if nothing was refuted."""
+
+    orders: int
+    """How many certain orders of two patches were claimed."""
+    by_planes: int
+    """How many of them rest on linear planes in the tokens, and were not derived again; zero unless the certificate is
+    one of tokens."""
+    refuted: tuple[str, ...]
+    """Claims that could not be derived, for instance ``order[0, 3, 5]``; empty if the certificate holds."""
+
+    def __bool__(self) -> bool:
+        """Whether every claim was confirmed."""
+        return not self.refuted
+
+
+@dataclass(frozen=True)
+class Derived:
+    """One sample's ranges, in a unit of its own, rounded outward."""
+
+    sums_low: Integers
+    sums_high: Integers
+    attention: Integers
+    """sup of D_ij."""
+    values: Integers
+    """sup of δ_ij."""
+    one: int
+    """One, in this unit."""
+
+
+def replay(
+    step: Step,
+    *,
+    order: Bool[np.ndarray, "batch patches patches"],
+    kept: Bool[np.ndarray, "batch patches"],
+    discarded: Bool[np.ndarray, "batch patches"],
+    margin: Float64[np.ndarray, "batch patches"],
+    ranges: Mapping[str, Range],
+    mean: Range | None,
+) -> Replay:
+    """LIN-1: derive order, fates, ranges and the mean row again, and tell which claims do not follow.
+
+    Arguments:
+        step: the boxes and options, from which everything is derived.
+        order: claimed: s_i > s_j at every point.
+        kept: claimed: certainly kept.
+        discarded: claimed: certainly discarded.
+        margin: what floating-point arithmetic adds to a score; taken as given.
+        ranges: claimed bounds of ``attention`` (D), ``values`` (δ) and ``largest`` (M).
+        mean: claimed bounds of the mean row.
+    """
+    claimed = int(order.sum())
+    bits = bits_for(Fraction(max(_spread(box) for box in (step.logits, step.value_sums) if box is not None)))
+    samples = [derive(step, sample, bits) for sample in range(len(order))]
+    tops = [(max(each.sums_low), max(each.sums_high)) for each in samples]
+    if step.normalisation == "batch":
+        tops = [(max(low for low, _ in tops), max(high for _, high in tops))]
+    derived = np.stack([_derived_order(*each) for each in zip(samples, tops * len(samples), margin, strict=False)])
+    missing = order & ~derived
+    refuted: list[str] = []
+    if not step.from_tokens:
+        refuted += _refuted_ranges(samples, tops, ranges)
+        refuted += [f"order[{sample}, {i}, {j}]" for sample, i, j in np.argwhere(missing)]
+        order = order & derived
+    refuted += _refuted_fates(order, kept, discarded, step.keep)
+    if mean is not None:
+        refuted += _refuted_means(step, kept, discarded, mean)
+    return Replay(claimed, int(missing.sum()) if step.from_tokens else 0, tuple(refuted))
+
+
+def derive(step: Step, sample: int, bits: int) -> Derived:
+    """The ranges of one sample, in units of 2^-bits."""
+    one = 1 << bits
+    values = _value_differences(step, sample, bits)
+    if step.logits is not None:
+        return _from_logits(step.logits, sample, step.prefix, values, bits)
+    assert step.attention is not None  # noqa: S101 -- a step has exactly one of the two
+    patches = (sample, slice(None), slice(step.prefix, None), slice(step.prefix, None))
+    low, high = (_exact(side[patches].amax(dim=0).cpu().numpy()).sum(axis=0) for side in _sides(step.attention))
+    low, high = low * one, high * one
+    down, up = low // 1, ceiling(high, np.ones_like(high))
+    attention = ceiling(high[:, None] - low[None, :], np.ones((1, 1), dtype=object))
+    np.fill_diagonal(attention, 0)
+    return Derived(down, up, attention, values, one)
+
+
+def _from_logits(logits: Box, sample: int, prefix: int, values: Integers, bits: int) -> Derived:
+    """S and D of one sample from a box of logits, row by row."""
+    low, high = (_exact(side[sample].cpu().numpy()) for side in _sides(logits))
+    queries = range(prefix, low.shape[1])
+    rows = [[row_of(list(low[head, q]), list(high[head, q]), bits) for head in range(len(low))] for q in queries]
+    sums_low = [np.maximum.reduce([row.least[prefix:] for row in heads]) for heads in rows]
+    sums_high = [np.maximum.reduce([row.most[prefix:] for row in heads]) for heads in rows]
+    attention = [difference_sup(heads, prefix) for heads in rows]
+    return Derived(np.add.reduce(sums_low), np.add.reduce(sums_high), np.add.reduce(attention), values, 1 << bits)
+
+
+def _value_differences(step: Step, sample: int, bits: int) -> Integers:
+    """sup of δ of one sample: a softmax with one head and one row, of sums that are exact where they follow from v."""
+    if step.from_tokens:
+        sums = [_exact(side[sample].cpu().numpy()) for side in _sides(step.value_sums)]
+    else:
+        sums = [_exact(side[sample].amax(dim=0).cpu().numpy()).sum(axis=1) for side in _sides(step.values)]
+    low, high = (list(side) for side in sums)
+    return difference_sup([row_of(low, high, bits)], step.prefix)
+
+
+def _derived_order(
+    each: Derived, top: tuple[int, int], margin: Float64[np.ndarray, " patches"]
+) -> Bool[np.ndarray, "patches patches"]:
+    """Whether D + M (δ - ε_i - ε_j) is above zero at its least, for all pairs."""
+    allowed = ceiling(_exact(margin) * each.one, np.ones(len(margin), dtype=object))
+    share = -each.values.T - allowed[:, None] - allowed[None, :]
+    scaled = np.where(share >= 0, integers([top[0]]), integers([top[1]])) * share
+    decided = -each.attention.T * each.one + scaled > 0
+    np.fill_diagonal(decided, val=False)
+    return np.asarray(decided, dtype=bool)
+
+
+def _refuted_ranges(samples: list[Derived], tops: list[tuple[int, int]], ranges: Mapping[str, Range]) -> Iterator[str]:
+    """Claimed bounds of D, δ and M that are not wide enough."""
+    for sample, each in enumerate(samples):
+        for name, sup in (("attention", each.attention), ("values", each.values)):
+            low, high = (_exact(side[sample]) * each.one for side in ranges[name])
+            wrong = (high < sup) | (low > -sup.T)
+            yield from (f"{name}[{sample}, {i}, {j}]" for i, j in np.argwhere(wrong))
+    for place, (low, high) in enumerate(tops):
+        claimed_low, claimed_high = (Fraction(float(side[place, 0])) * samples[0].one for side in ranges["largest"])
+        if claimed_low > low or claimed_high < high:
+            yield f"largest[{place}]"
+
+
+def _refuted_fates(
+    order: Bool[np.ndarray, "batch patches patches"],
+    kept: Bool[np.ndarray, "batch patches"],
+    discarded: Bool[np.ndarray, "batch patches"],
+    keep: int,
+) -> Iterator[str]:
+    """Claimed fates that do not follow from the confirmed orders by counting."""
+    for sample, i in np.ndindex(kept.shape):
+        others = [j for j in range(kept.shape[1]) if j != i]
+        if kept[sample, i] and sum(not order[sample, i, j] for j in others) > keep - 1:
+            yield f"kept[{sample}, {i}]"
+        if discarded[sample, i] and sum(bool(order[sample, j, i]) for j in others) < keep:
+            yield f"discarded[{sample}, {i}]"
+
+
+def _refuted_means(
+    step: Step, kept: Bool[np.ndarray, "batch patches"], discarded: Bool[np.ndarray, "batch patches"], mean: Range
+) -> Iterator[str]:
+    """Claimed bounds of the mean row that some choice of the undetermined rows leaves."""
+    assert step.x is not None  # noqa: S101 -- a mean is claimed only where x is given
+    count = kept.shape[1] - step.keep
+    low, high = (_exact(side[:, step.prefix :].cpu().numpy()) for side in _sides(step.x))
+    for sample, channel in np.ndindex(mean[0].shape):
+        sure, unsure = discarded[sample], ~(kept[sample] | discarded[sample])
+        missing = count - int(sure.sum())
+        for rows, claimed, sign in ((low, mean[0], -1), (high, mean[1], 1)):
+            column = sign * rows[sample, :, channel]
+            extreme = sum(column[sure]) + sum(sorted(column[unsure], reverse=True)[:missing])
+            if sign * Fraction(float(claimed[sample, channel])) * count < extreme:
+                yield f"mean[{sample}, {channel}]"
+
+
+def _spread(box: Box) -> float:
+    """The largest difference that two entries of one row can have, as far as it matters: it may overflow."""
+    return float((box.hi.amax(dim=-1) - box.lo.amin(dim=-1)).max().clamp(max=1e6))
+
+
+def _exact(array: Float64[np.ndarray, "*axes"]) -> Integers:
+    """Every float64 as the fraction that it is."""
+    flat = np.empty(array.size, dtype=object)
+    flat[:] = [Fraction(value) for value in array.ravel().tolist()]
+    return flat.reshape(array.shape)
+
+
+def _sides(box: Box) -> tuple[Tensor, Tensor]:
+    """Lower and upper bounds."""
+    return box.lo, box.hi

@@ -1,0 +1,167 @@
+"""LIN-1 · softmax between planes in the logits of its row.
+
+Planes are written in deviations: a logit less its value at the center of the box. The value of a plane at the center
+is its intercept.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+import torch
+from jaxtyping import Float64
+from torch import Tensor
+
+from pomt_ref.bounds.box import Box
+from pomt_ref.bounds.layer import FAR_BELOW, Forms
+
+LARGEST_VALUE: Final = 1e280
+"""Beyond this, and beyond its reciprocal, exponentials and logarithms say nothing: the plane is then a constant."""
+
+
+@dataclass(frozen=True)
+class SoftmaxPlanes:
+    """One row: every head's share of every key (target) between two planes in the row's logits (keys)."""
+
+    lower: Float64[Tensor, "heads targets keys"]
+    """Slopes of the lower plane."""
+    lower_value: Float64[Tensor, "heads targets"]
+    """The lower plane at the center."""
+    upper: Float64[Tensor, "heads targets keys"]
+    """Slopes of the upper plane."""
+    upper_value: Float64[Tensor, "heads targets"]
+    """The upper plane at the center."""
+
+
+def row_planes(forms: Forms, logits: Box, shares: Box, query: int) -> SoftmaxPlanes:
+    """Planes for the row of one query: from what is known of its shares, and from what the planes say of them.
+
+    Arguments:
+        forms: the logits of the sample as forms.
+        logits: bounds of the row's logits, (heads, keys).
+        shares: bounds of the row's attention, (heads, keys).
+        query: the row.
+    """
+    differences = row_differences(forms, logits, query)
+    lo, hi = (1 / side.exp().sum(dim=-1) for side in (differences.hi, differences.lo))
+    shares = shares.intersect(Box(lo * (1 - FAR_BELOW), (hi * (1 + FAR_BELOW)).clamp(max=1)))
+    planes = _better_below(forms, query, softmax_planes(forms.center[:, query], differences, shares))
+    lo = planes.lower_value - _reach(forms, planes.lower, planes.lower_value, query)
+    hi = planes.upper_value + _reach(forms, planes.upper, planes.upper_value, query)
+    shares = shares.intersect(Box(lo, hi))
+    return _better_below(forms, query, softmax_planes(forms.center[:, query], differences, shares))
+
+
+def softmax_planes(center: Float64[Tensor, "heads keys"], differences: Box, shares: Box) -> SoftmaxPlanes:
+    r"""LIN-1: planes below and above every share of one row.
+
+    .. math:: a_k = 1 / y, \qquad y = \sum_m e^{t_m}, \qquad t_m = \mathrm{logit}_m - \mathrm{logit}_k
+
+    Below: every exponential is under its chord, so y is under a linear function, and 1 / y over its tangent there.
+    Above: log y is convex in t, so a = exp(-log y) is under exp of a linear function, and that under the chord of exp
+    between the logarithms of the share's bounds.
+
+    Arguments:
+        center: the logits at the center of the box.
+        differences: bounds of t, (heads, targets, keys), as narrow as is known.
+        shares: bounds of the shares, (heads, targets).
+    """
+    middle = center.unsqueeze(1) - center.unsqueeze(2)
+    width = differences.hi - differences.lo
+    rise = differences.lo.exp() * torch.where(width > 0, width.expm1() / width, 1.0)
+    total = (differences.lo.exp() + rise * (middle - differences.lo)).sum(dim=-1)
+    lower = _on_logits(-rise / total.unsqueeze(-1) ** 2)
+
+    exponentials = middle.exp()
+    whole = exponentials.sum(dim=-1)
+    bottom = shares.lo.log()
+    span = shares.hi.log() - bottom
+    steep = shares.lo * torch.where(span > 0, span.expm1() / span, 1.0)
+    upper = _on_logits(-(steep / whole).unsqueeze(-1) * exponentials)
+    upper_value = shares.lo - steep * (whole.log() + bottom)
+    return SoftmaxPlanes(*_or_constant(lower, 1 / total, shares.lo), *_or_constant(upper, upper_value, shares.hi))
+
+
+def _better_below(forms: Forms, query: int, planes: SoftmaxPlanes) -> SoftmaxPlanes:
+    r"""Lower planes by another way, wherever they are higher at the center.
+
+    .. math:: a_k = e^{z_k - \log \sum_m e^{z_m}}, \qquad z_m = \mathrm{logit}_m - \sum_j w_j \, \mathrm{logit}_j
+
+    With w the shares at the center, z moves less than a difference to one logit. The sum is under its chords, its
+    logarithm under a tangent, and exp over one.
+    """
+    weights = forms.center[:, query].softmax(dim=-1)
+    keys = weights.shape[1]
+    apart = torch.eye(keys, dtype=weights.dtype, device=weights.device) - weights.unsqueeze(1)
+    value = torch.einsum("hmj,hj->hm", apart, forms.center[:, query])
+    reach = _reach(forms, apart, value, query)
+    low = (value - reach).exp()
+    rise = torch.where(reach > 0, low * (2 * reach).expm1() / (2 * reach), low)
+    total = (low + rise * reach).sum(dim=-1, keepdim=True)
+    share = value.exp() / total
+    steep = rise / total
+    below = torch.eye(keys, dtype=weights.dtype, device=weights.device) - steep.unsqueeze(1)
+    below = below + (steep.sum(dim=-1, keepdim=True) - 1).unsqueeze(-1) * weights.unsqueeze(1)
+    lower = share.unsqueeze(-1) * below
+    better = (share > planes.lower_value) & lower.isfinite().all(dim=-1)
+    return replace(
+        planes,
+        lower=torch.where(better.unsqueeze(-1), lower, planes.lower),
+        lower_value=torch.where(better, share, planes.lower_value),
+    )
+
+
+def row_differences(forms: Forms, logits: Box, query: int) -> Box:
+    """Bounds of logit m less logit k of one row, (heads, targets k, keys m): the better of forms and intervals."""
+    by_query = forms.by_query * forms.radius[query]
+    slopes = by_query.unsqueeze(1) - by_query.unsqueeze(2)
+    own = forms.by_key[:, query] * forms.radius[query]
+    slopes[:, :, query] += own.unsqueeze(1)
+    slopes[:, query, :] -= own.unsqueeze(1)
+    apart = _key_reach(forms, query)
+    reach = slopes.abs().sum(dim=-1) + apart.unsqueeze(1) + apart.unsqueeze(2)
+    center = forms.center[:, query]
+    middle = center.unsqueeze(1) - center.unsqueeze(2)
+    lo = torch.maximum(middle - reach, logits.lo.unsqueeze(1) - logits.hi.unsqueeze(2))
+    hi = torch.minimum(middle + reach, logits.hi.unsqueeze(1) - logits.lo.unsqueeze(2))
+    for bound in (lo, hi):
+        bound.diagonal(dim1=1, dim2=2).zero_()
+    return Box(lo, hi)
+
+
+def _reach(
+    forms: Forms,
+    slopes: Float64[Tensor, "heads targets keys"],
+    value: Float64[Tensor, "heads targets"],
+    query: int,
+) -> Float64[Tensor, "heads targets"]:
+    """How far a plane in the logits of a row can go from its value at the center, over the box of tokens."""
+    own = torch.einsum("htm,hmc->htc", slopes, forms.by_query)
+    own = own + slopes[:, :, query].unsqueeze(-1) * forms.by_key[:, query].unsqueeze(1)
+    apart = torch.einsum("htm,hm->ht", slopes.abs(), _key_reach(forms, query))
+    return (own * forms.radius[query]).abs().sum(dim=-1) + apart + FAR_BELOW * value.abs()
+
+
+def _key_reach(forms: Forms, query: int) -> Float64[Tensor, "heads keys"]:
+    """How far the tokens other than the query itself, the remainder and rounding move each logit of a row."""
+    reach = (forms.by_key[:, query].unsqueeze(1) * forms.radius).abs().sum(dim=-1)
+    reach[:, query] = 0
+    return reach + forms.remainder[:, query] + 2 * FAR_BELOW * forms.size[:, query]
+
+
+def _on_logits(slopes: Float64[Tensor, "heads targets keys"]) -> Float64[Tensor, "heads targets keys"]:
+    """Slopes on differences to the target as slopes on logits: the target takes the negative sum of the others."""
+    result = slopes.clone()
+    diagonal = result.diagonal(dim1=1, dim2=2)
+    diagonal.zero_()
+    diagonal.sub_(result.sum(dim=-1))
+    return result
+
+
+def _or_constant(
+    slopes: Float64[Tensor, "heads targets keys"],
+    value: Float64[Tensor, "heads targets"],
+    constant: Float64[Tensor, "heads targets"],
+) -> tuple[Float64[Tensor, "heads targets keys"], Float64[Tensor, "heads targets"]]:
+    """The plane, or the constant where exponentials over- or underflow and there is no plane."""
+    usable = slopes.isfinite().all(dim=-1) & (value.abs() <= LARGEST_VALUE)
+    return torch.where(usable.unsqueeze(-1), slopes, 0.0), torch.where(usable, value, constant)

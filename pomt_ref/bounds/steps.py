@@ -1,0 +1,37 @@
+"""LIN-1 · what a certificate is asked of: one pruning step whose inputs are boxes."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from pomt_ref.bounds.box import Box
+from pomt_ref.types import Normalisation
+
+Arithmetic = Literal["real", "float32", "float64"]
+"""Whose order is certified: that of the exact scores, or that of every run in this arithmetic (POMT-PREC-1: float32
+for inputs in half precision too)."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One pruning step over boxes, its shapes checked; exactly one of logits and attention is there."""
+
+    values: Box
+    """Of v, (batch, heads, tokens, features)."""
+    value_sums: Box
+    """Of t, (batch, tokens): the exact range over ``values``, or a better one."""
+    logits: Box | None
+    """Of the attention before softmax, (batch, heads, tokens, tokens)."""
+    attention: Box | None
+    """Of the attention after softmax, (batch, heads, tokens, tokens)."""
+    x: Box | None
+    """Of the tokens, (batch, tokens, channels)."""
+    prefix: int
+    """P."""
+    keep: int
+    """T, in [0, N - P - 1]."""
+    normalisation: Normalisation
+    """POMT-ATT-2: over what M is taken."""
+    arithmetic: Arithmetic
+    """Of the run that the certificate covers."""
+    from_tokens: bool = False
+    """Whether the boxes were themselves derived from a box of tokens: more may then be known than they say."""

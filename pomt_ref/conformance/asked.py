@@ -1,0 +1,114 @@
+"""What a check is asked for: a clause, a family, a dtype, a device, tensors, a share; told before the first case."""
+
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any, Final, get_args
+
+import numpy as np
+import torch
+
+from pomt_ref.conformance.call import TimeLimitError
+from pomt_ref.conformance.errors import NoTensorError, SubjectError, SubjectFailedError
+from pomt_ref.conformance.subject import OUTPUT, CallableSubject
+from pomt_ref.conformance.units import Shard
+from pomt_ref.testing import FAMILIES, Captured, Dtype, Law, Method, Shape, laws_of
+from pomt_ref.testing.rounding import representable
+
+DTYPES: Final[tuple[Dtype, ...]] = get_args(Dtype)
+"""The dtypes of POMT-PREC-1, by name."""
+
+
+def parse_shard(subject: str, text: str) -> Shard:
+    """Read ``k/n``.
+
+    >>> parse_shard("a:b", "2/3")
+    Shard(number=2, of=3)
+    """
+    number, slash, count = text.partition("/")
+    if not (slash and number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
+        raise SubjectError(subject, "a shard k/n with 1 <= k <= n", f"{text!r}")
+    return Shard(int(number), int(count))
+
+
+def name_of(subject: Callable[..., Any]) -> str:
+    """The ``package.module:attribute`` of a callable, or of its type."""
+    module = getattr(subject, "__module__", None) or "__main__"
+    return f"{module}:{getattr(subject, '__qualname__', type(subject).__name__)}"
+
+
+def chosen_laws(subject: str, method: Method, clauses: Iterable[str] | str | None) -> list[Law]:
+    """The laws of these clauses, in the order of the specification."""
+    laws = laws_of(method)
+    known = [law.clause for law in laws]
+    wanted = known if clauses is None else [clauses] if isinstance(clauses, str) else list(clauses)
+    for clause in wanted:
+        if clause not in known:
+            raise SubjectError(subject, f"a clause of {method}", f"{clause}; they are {', '.join(known)}")
+    return [law for law in laws if law.clause in wanted]
+
+
+def of_families(subject: str, laws: list[Law], families: Iterable[str] | str | None) -> list[Law]:
+    """The laws with these families alone; those that none of them is for are left out."""
+    if families is None:
+        return laws
+    wanted = [families] if isinstance(families, str) else list(families)
+    for family in wanted:
+        if family not in FAMILIES:
+            raise SubjectError(subject, f"a family in {', '.join(FAMILIES)}", f"{family}")
+    narrowed = [replace(law, families=tuple(name for name in law.families if name in wanted)) for law in laws]
+    left = [law for law in narrowed if law.families]
+    if not left:
+        raise SubjectError(subject, "a family that one of the clauses draws from", f"{', '.join(wanted)}")
+    return left
+
+
+def dtype_name(subject: str, dtype: torch.dtype | str) -> Dtype:
+    """The dtype by its name, without torch's prefix."""
+    for name in DTYPES:
+        if str(dtype) in {name, f"torch.{name}"}:
+            return name
+    raise SubjectError(subject, f"a dtype in {', '.join(DTYPES)}", f"{dtype}")
+
+
+def require_device(subject: str, device: str, dtype: Dtype) -> None:
+    """A device that is not there, or that cannot give back what it holds, is told before the first case."""
+    try:
+        torch.zeros(1, dtype=getattr(torch, dtype), device=device).cpu()
+    except Exception as error:
+        found = "available" if torch.cuda.is_available() else "not available"
+        got = f"{(str(error).strip() or type(error).__name__).splitlines()[0]} (CUDA: {found})"
+        raise SubjectError(subject, f"the device {device}", got) from error
+
+
+def require_captured(captured: Captured | None, method: Method, dtype: Dtype) -> None:
+    """Captured tensors that the method or the dtype has no room for are told before the first case."""
+    if captured is None:
+        return
+    if method != "pomt" and captured.prefix == 0:
+        raise SubjectError(f"{captured.path}", f"a prefix of 1 or more for {method}", "prefix 0")
+    with np.errstate(over="ignore"):
+        held = [representable(tensor, dtype) for tensor in (captured.x, captured.attn, captured.v)]
+    if not all(np.isfinite(tensor).all() for tensor in held):
+        raise SubjectError(f"{captured.path}", f"numbers within the range of {dtype}", "larger ones")
+
+
+def offered_by(subject: CallableSubject, dtype: Dtype) -> tuple[str, ...]:
+    """One ordinary call: what returns beside its output, by name. What raises is left to the laws to tell.
+
+    Raises:
+        SubjectError: no tensor came, which cannot be held against the laws.
+    """
+    ordinary = Shape(batch=2, heads=2, tokens=6, features=3, channels=4, prefix=1, keep=2)
+    shape = replace(ordinary, **subject.fixed)
+    shape = replace(shape, keep=min(shape.keep, shape.patches - 1))
+    if shape.patches < 1 or shape.keep < 0:
+        raise SubjectError(subject.name, "sizes that leave a patch token to discard", f"{shape}")
+    with suppress(SubjectFailedError, TimeLimitError):
+        try:
+            outcome = subject.run(FAMILIES["ordinary"].build(shape, seed=0, dtype=dtype))
+        except NoTensorError as error:
+            raise SubjectError(subject.name, f"a call that returns {OUTPUT}", error.kind) from error
+        rows = {"kept": outcome.kept, "discarded": outcome.discarded}
+        return (*outcome.stages, *(name for name, indices in rows.items() if indices is not None))
+    return ()
