@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
 from pomt_ref import attention_score, choose_remove, contracts, evit_prune, oracle, prune, rank, topk_prune, trace
 from pomt_ref.choosing import utility
@@ -70,8 +69,3 @@ class TestSourceMutants:
         attn[..., 0] += excess
         assert float(attn.sum(dim=-1).max()) == 1 + excess
         assert attention_score(attn, prefix=0).shape == (1, 4)
-
-    def test_plain_leaves_a_symbolic_count_symbolic(self) -> None:
-        """An export with a symbolic T is not to be specialised to one number."""
-        count = ShapeEnv().create_unbacked_symint()
-        assert contracts.plain(count) is count
