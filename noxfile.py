@@ -155,9 +155,10 @@ def lint(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none", requires=["environment"])
 def mutants(session: nox.Session) -> None:
-    """Hold every law to every mutant and to every honest variant; docs/kills.md has to say what comes out."""
+    """Hold laws to mutants and to honest variants, and tests to changes of the source: docs/kills.md, survivors.md."""
     session.env["OMP_NUM_THREADS"] = "1"
-    _python(session, "-m", "tests.published.kills", *(session.posargs or ("--check",)))
+    _python(session, "-m", "tests.published.kills", *session.posargs)
+    _python(session, "-m", "tests.published.source")
 
 
 @nox.session(venv_backend="none", requires=["environment"])

@@ -32,7 +32,7 @@ kernels are tried with; for the first family of every law."""
 
 LONG: Final = (
     Shape(batch=1, heads=1, tokens=514, features=2, channels=3, prefix=0, keep=384),
-    Shape(batch=1, heads=1, tokens=2109, features=1, channels=8, prefix=9, keep=1030),
+    Shape(batch=1, heads=1, tokens=2109, features=1, channels=16, prefix=9, keep=1030),
 )
 """Sequences past the block sizes that kernels are written for, for the first family of laws of mixed sizes; the second
 for the long ones alone."""
