@@ -28,7 +28,7 @@ def negative_values(random: np.random.Generator, shape: Shape) -> Tensors:
     return x, attn, -np.abs(v) - 0.1
 
 
-@family("values against keys", patches=8)
+@family("values against keys")
 def values_against_keys(random: np.random.Generator, shape: Shape) -> Tensors:
     """Attention by key alone that nearly cancels the values, of which a prefix token, or the last, has the largest.
 
