@@ -77,7 +77,7 @@ class TestProfiles:
     def test_half_storage_conforms_to_the_profile_that_says_so_and_to_no_other(self, dtype: str) -> None:
         subject = stored_in(getattr(torch, dtype))
         assert not check(subject, clauses="POMT-PREC-1").conforms
-        report = check(subject, profile=f"float32/{dtype}", max_examples=60, clauses=SCORED)  # type: ignore[arg-type]  # a word of the list
+        report = check(subject, profile=f"float32/{dtype}", max_examples=39, clauses=SCORED)  # type: ignore[arg-type]  # a word of the list
         assert report.conforms
         assert (report.profile, report.certified) == (f"float32/{dtype}", True)
         assert max(row.attained for row in report.rows) > 0.1
@@ -137,7 +137,7 @@ class TestShares:
 
     def test_shards_together_are_the_whole(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         clauses = ["POMT-PRUNE-1", "POMT-PRUNE-2"]
-        options: dict[str, Any] = {"clauses": clauses, "max_examples": 81, "seed": 3}
+        options: dict[str, Any] = {"clauses": clauses, "max_examples": 61, "seed": 2}
         monkeypatch.setattr(units_of_work, "PART", 20)
         whole = check(loses_signs, **options)
         parts = []
@@ -184,7 +184,7 @@ class TestShares:
             assert str(caught.value) == f"check merge: {says}"
 
     def test_parts_joined_tell_an_unknown_deviation_before_a_known_one(self) -> None:
-        row = check(loses_signs, clauses="POMT-PRUNE-2", max_examples=60).rows[0]
+        row = check(loses_signs, clauses="POMT-PRUNE-2", max_examples=20, seed=2).rows[0]
         (row_of_both,) = joined([replace(row, verdict="known", part=0), replace(row, part=1)])
         assert row_of_both.verdict == "wrong"
         silent = replace(row, verdict="not shown", failure=None, first_kill=None, cases=0)
@@ -192,7 +192,7 @@ class TestShares:
         assert (shown.verdict, shown.cases) == ("conforms", 3)
 
     def test_first_kill_counts_what_came_before(self) -> None:
-        row = check(loses_signs, clauses="POMT-PRUNE-2", max_examples=60).rows[0]
+        row = check(loses_signs, clauses="POMT-PRUNE-2", max_examples=20, seed=2).rows[0]
         right = replace(row, verdict="conforms", failure=None, first_kill=None, cases=10, seconds=1.0)
         wrong = replace(row, first_kill=Kill(2, 0.5))
         (both,) = joined([right, wrong])
@@ -205,7 +205,7 @@ class TestReading:
     """A report can be read again."""
 
     def test_report_survives_json(self) -> None:
-        report = check(loses_signs, clauses=CLAUSES, max_examples=60)
+        report = check(loses_signs, clauses=CLAUSES, max_examples=20, seed=2)
         assert report.failures[0].ranking is not None
         again = from_dict(json.loads(as_json(report)))
         assert without_times(again) == without_times(report)
@@ -213,7 +213,7 @@ class TestReading:
         assert np.array_equal(again.failures[0].case.x, report.failures[0].case.x)
 
     def test_captured_case_comes_without_its_tensors(self) -> None:
-        report = check(loses_signs, clauses="POMT-PRUNE-2", max_examples=60)
+        report = check(loses_signs, clauses="POMT-PRUNE-2", max_examples=20, seed=2)
         document = as_dict(report)
         document["clauses"][0]["failure"]["case"]["family"] = "captured: layer.safetensors"
         again = from_dict(document)
@@ -249,7 +249,7 @@ class TestKnown:
 
     def test_known_deviation_conforms_with_its_reason(self, tmp_path: Path) -> None:
         known = self.listed(tmp_path, "# ours\n\nPOMT-PRUNE-2 [signed zeros]  the copy engine  # since 2024\n")
-        report = check(loses_signs, clauses=CLAUSES, max_examples=60, known=known)
+        report = check(loses_signs, clauses=CLAUSES, max_examples=20, seed=2, known=known)
         assert report.conforms
         assert [(row.clause, row.reason) for row in report.rows if row.verdict == "known"] == [
             ("POMT-PRUNE-2", "the copy engine")
@@ -258,7 +258,7 @@ class TestKnown:
 
     def test_line_of_another_family_explains_nothing(self, tmp_path: Path) -> None:
         known = self.listed(tmp_path, "POMT-PRUNE-2 [ordinary] it is so")
-        report = check(loses_signs, clauses=CLAUSES, max_examples=60, known=known)
+        report = check(loses_signs, clauses=CLAUSES, max_examples=20, seed=2, known=known)
         assert not report.conforms
         assert report.stale == ("POMT-PRUNE-2 [ordinary]: it is so",)
 
@@ -295,7 +295,7 @@ class TestSaving:
 
     def saved(self, folder: Path) -> Path:
         """One failing case."""
-        report = check("tests.test_checking:loses_signs", clauses=CLAUSES, max_examples=60, save=folder)
+        report = check("tests.test_checking:loses_signs", clauses=CLAUSES, max_examples=20, seed=2, save=folder)
         (failure,) = report.failures
         assert failure.replay == str(next(iter(folder.iterdir())))
         return Path(failure.replay)
@@ -331,7 +331,7 @@ class TestSaving:
     def test_folder_that_cannot_be_written_is_told(self, tmp_path: Path) -> None:
         (tmp_path / "file").write_text("")
         with pytest.raises(SubjectError, match="check --save: expected a folder that can be written, got "):
-            check(loses_signs, clauses="POMT-PRUNE-2", max_examples=60, save=tmp_path / "file")
+            check(loses_signs, clauses="POMT-PRUNE-2", max_examples=20, seed=2, save=tmp_path / "file")
 
     def test_no_case_is_told(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         damaged, foreign = tmp_path / "damaged.safetensors", tmp_path / "foreign.safetensors"
@@ -397,7 +397,17 @@ class TestCommand:
     SUBJECT: Final = "tests.test_checking:loses_signs"
 
     def test_shards_are_merged(self, run: Run, tmp_path: Path) -> None:
-        options = ("--max-examples", "60", "--clause", "POMT-PRUNE-1", "--clause", "POMT-PRUNE-2", "--no-times")
+        options = (
+            "--max-examples",
+            "20",
+            "--seed",
+            "2",
+            "--clause",
+            "POMT-PRUNE-1",
+            "--clause",
+            "POMT-PRUNE-2",
+            "--no-times",
+        )
         for number in (1, 2):
             shard = ("--shard", f"{number}/2", "--json", f"{number}.json")
             assert run("check", self.SUBJECT, *shard, *options)[0] == number - 1
@@ -412,7 +422,7 @@ class TestCommand:
 
     def test_merge_marks_known_deviations(self, run: Run, tmp_path: Path) -> None:
         (tmp_path / "known").write_text("POMT-PRUNE-2 the copy engine\nPOMT-PRUNE-1 long ago\n")
-        options = ("--max-examples", "60", "--clause", "POMT-PRUNE-1", "--clause", "POMT-PRUNE-2")
+        options = ("--max-examples", "20", "--seed", "2", "--clause", "POMT-PRUNE-1", "--clause", "POMT-PRUNE-2")
         run("check", self.SUBJECT, "--json", "whole.json", "--no-save", *options)
         assert not (tmp_path / "pomt-ref-cases").exists()
         status, out, _ = run("merge", "whole.json", "--xfail", "known")
