@@ -20,7 +20,7 @@ from typing import Final
 import nox
 
 nox.needs_version = ">=2025.5"
-nox.options.sessions = ["tests", "properties", "types", "prove", "lint", "docs", "demo"]
+nox.options.sessions = ["tests", "properties", "types", "prove", "vectors", "lint", "docs", "demo"]
 
 ROOT: Final = Path(__file__).parent
 BUILD: Final = Path("build")
