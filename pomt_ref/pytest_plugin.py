@@ -4,7 +4,7 @@ pytest loads this module wherever the project is installed, so nothing heavy is 
 """
 
 import sys
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
@@ -34,7 +34,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Load the implementation; if there is none, say so in one line before anything runs."""
-    path = config.getoption("--pomt-subject")
+    said: Any = config.getoption
+    path = said("--pomt-subject")
     if not path:
         return
     from pomt_ref.conformance import SubjectError, load_subject  # noqa: PLC0415 -- late: torch
@@ -43,10 +44,10 @@ def pytest_configure(config: pytest.Config) -> None:
     try:
         config.stash[SUBJECT] = load_subject(
             path,
-            method=config.getoption("--pomt-method"),
-            device=config.getoption("--pomt-device"),
-            claims=config.getoption("--pomt-profile"),
-            framework=config.getoption("--pomt-framework"),
+            method=said("--pomt-method"),
+            device=said("--pomt-device"),
+            claims=said("--pomt-profile"),
+            framework=said("--pomt-framework"),
         )
     except SubjectError as error:
         raise pytest.UsageError(str(error)) from error

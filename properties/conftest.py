@@ -7,6 +7,7 @@ cases a law, the same in every run.
 
 import os
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -70,7 +71,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Every law of the file's chapters, over every implementation of its method."""
     if "implementation" not in metafunc.fixturenames:
         return
-    method, chapters = metafunc.module.METHOD, metafunc.module.CHAPTERS
+    module: Any = metafunc.module
+    method, chapters = module.METHOD, module.CHAPTERS
     asked = asked_for(metafunc.config)
     held = implementations(method) if asked is None else [one for one in asked if one.subject.method == method]
     laws = laws_of_chapters(method, *chapters) if held else []

@@ -94,7 +94,7 @@ def asked_for(config: pytest.Config) -> list[Implementation] | None:
     subject = config.stash.get(SUBJECT, None)
     if not isinstance(subject, CallableSubject):
         return None
-    dtypes = config.getoption("--pomt-dtype") or ["float32"]
+    dtypes: list[Dtype] = config.getoption("--pomt-dtype") or ["float32"]
     return [Implementation(f"{subject.name}-{dtype}", subject, dtype) for dtype in dtypes]
 
 

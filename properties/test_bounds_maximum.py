@@ -10,7 +10,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.optimize import linprog
+from scipy.optimize import linprog  # pyright: ignore[reportMissingTypeStubs] -- it publishes none
 
 from pomt_ref import ValuesError
 from pomt_ref.bounds import Box, Lower, Upper, max_envelope, relax_max, worst_gap

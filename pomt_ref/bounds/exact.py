@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Final, cast
 
-import mpmath
+import mpmath  # pyright: ignore[reportMissingTypeStubs] -- it publishes none
 import numpy as np
 
 BITS: Final = 128

@@ -9,6 +9,7 @@ from typing import Any, Final, Literal, get_args
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.dlpack import from_dlpack
 
 from pomt_ref.conformance.errors import SubjectError, SubjectFailedError
 
@@ -34,7 +35,8 @@ def framework_of(function: Callable[..., Any]) -> Framework:
     # numpy.ndarray, NumPy's alias NDArray, jax.Array, the same words in quotes, or what jaxtyping wraps around them.
     annotation = getattr(first.annotation, "array_type", first.annotation)
     words = re.findall(r"\w+", f"{getattr(annotation, '__module__', '')} {annotation}")
-    return next((name for name in FRAMEWORKS[1:] if name in words or f"{name}lib" in words), "torch")
+    named: tuple[Framework, ...] = tuple(name for name in FRAMEWORKS[1:] if name in words or f"{name}lib" in words)
+    return named[0] if named else "torch"
 
 
 def require_framework(subject: str, framework: str, dtype: str) -> None:
@@ -72,7 +74,7 @@ def as_tensor(answer: object) -> Tensor | None:
             plain = answer.flags.writeable and all(stride >= 0 for stride in answer.strides)
             return torch.from_numpy(answer if plain else answer.copy())
         if hasattr(answer, "__dlpack__"):
-            return torch.utils.dlpack.from_dlpack(answer)
+            return from_dlpack(answer)
         if hasattr(answer, "__array__"):
             return torch.from_numpy(np.array(answer))
     except Exception as error:

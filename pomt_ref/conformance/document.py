@@ -153,7 +153,8 @@ def _failure_from_dict(failure: Mapping[str, Any]) -> Failure:
     """A failure, its case made again where that can be done from a line."""
     case = _case_from_dict(failure["case"])
     ranking = None if failure["ranking"] is None else _ranking_from_dict(failure["ranking"])
-    return Failure(**{**failure, "family": case.family, "case": case, "ranking": ranking})
+    told: dict[str, Any] = {**failure, "family": case.family, "case": case, "ranking": ranking}
+    return Failure(**told)
 
 
 def _ranking_from_dict(ranking: Mapping[str, Any]) -> Ranking:

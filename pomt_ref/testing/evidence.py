@@ -27,4 +27,5 @@ class Evidence:
         Evidence(attained=0.5, grade='same kept set')
         """
         grades = [grade for grade in (self.grade, other.grade) if grade is not None]
-        return Evidence(max(self.attained, other.attained), max(grades, key=GRADES.index, default=None))
+        worse = GRADES[max(map(GRADES.index, grades))] if grades else None
+        return Evidence(max(self.attained, other.attained), worse)

@@ -50,12 +50,14 @@ OF_LOGITS: Final = {"logits": LOGITS, "values": VALUES, "keep": 1}
 
 def step(**changes: Any) -> Any:  # noqa: ANN401 -- what certify takes and gives
     """A certificate of a valid step with some arguments changed."""
-    return certify(**{**OF_LOGITS, **changes})
+    arguments: dict[str, Any] = {**OF_LOGITS, **changes}
+    return certify(**arguments)
 
 
 def of_tokens(**changes: Any) -> Any:  # noqa: ANN401 -- as above
     """A certificate of a valid box of tokens with some arguments changed."""
-    return certify_tokens(**{"tokens": box(1, 4, 5), "layer": LAYER, "keep": 1, **changes})
+    arguments: dict[str, Any] = {"tokens": box(1, 4, 5), "layer": LAYER, "keep": 1, **changes}
+    return certify_tokens(**arguments)
 
 
 REFUSALS: Final[list[tuple[Callable[[], object], str, str]]] = [
