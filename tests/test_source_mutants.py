@@ -5,6 +5,7 @@ import torch
 
 from pomt_ref import attention_score, choose_remove, contracts, evit_prune, oracle, prune, rank, topk_prune, trace
 from pomt_ref.choosing import utility
+from pomt_ref.errors import PomtError
 from pomt_ref.testing import build_case
 
 
@@ -62,10 +63,15 @@ class TestSourceMutants:
         assert output.tokens.shape == (2, 3, 4)
 
     def test_attention_may_be_off_by_as_much_as_rounding_explains(self) -> None:
-        """Not less: a row of four float64 numbers whose sum is off by exactly that."""
-        eps = torch.finfo(torch.float64).eps
+        """Not less: a row of four float64 numbers, taken for converted float32, whose sum is off by exactly that."""
+        eps = torch.finfo(torch.float32).eps
         excess = contracts.ROW_SUM_ROUNDINGS * eps / 2 + 4 * eps
         attn = torch.full((1, 1, 4, 4), 0.25, dtype=torch.float64)
         attn[..., 0] += excess
         assert float(attn.sum(dim=-1).max()) == 1 + excess
         assert attention_score(attn, prefix=0).shape == (1, 4)
+
+    def test_attention_score_refuses_a_nested_tensor_by_its_name(self) -> None:
+        attn = torch.nested.nested_tensor([torch.full((1, 2, 2), 0.5)], layout=torch.jagged)
+        with pytest.raises(PomtError, match=r"got a nested tensor$"):
+            attention_score(attn, prefix=0)

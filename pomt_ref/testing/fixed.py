@@ -25,7 +25,7 @@ MODELS: Final = (
     Shape(batch=2, heads=6, tokens=197, features=64, channels=384, prefix=1, keep=139),
     Shape(batch=2, heads=3, tokens=128, features=4, channels=48, prefix=0, keep=96),
     Shape(batch=9, heads=2, tokens=32, features=3, channels=16, prefix=1, keep=8),
-    Shape(batch=1, heads=20, tokens=260, features=96, channels=768, prefix=4, keep=24),
+    Shape(batch=1, heads=20, tokens=132, features=96, channels=768, prefix=4, keep=24),
 )
 """Layers of ordinary models, whole blocks of queries and of keys, many samples, more heads and channels than most
 kernels are tried with; for the first family of every law."""
