@@ -16,8 +16,8 @@ try:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.patches import Rectangle
-except ImportError as error:
-    raise MissingExtraError("fates", "plots", "matplotlib") from error
+except ImportError as _error:
+    raise MissingExtraError("fates", "plots", "matplotlib") from _error
 
 from pomt_ref.vision.pictures import show_image
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from pomt_ref.errors import PomtError
 
@@ -32,7 +32,7 @@ class VectorsError(PomtError):
         """Keep every fault; the first stands for all where one line is asked for."""
         first = faults[0]
         super().__init__("vectors", first.where, first.expected, first.got)
-        self.args = (faults,)
+        self.args: tuple[Any, ...] = (faults,)
         self.faults: Final = tuple(faults)
 
     def __str__(self) -> str:
