@@ -18,10 +18,9 @@ def signed_zeros(random: np.random.Generator, shape: Shape) -> Tensors:
 
 @family("subnormal tokens")
 def subnormal_tokens(random: np.random.Generator, shape: Shape) -> Tensors:
-    """Numbers below the smallest normal one of float16, or of bfloat16 and float32: a flush to zero loses them."""
+    """Numbers below the smallest normal one of float16, of bfloat16 and float32, or of float64: flushes lose them."""
     x, attn, v = ordinary(random, shape)
-    tiny = np.where(random.random(x.shape) < 0.5, 2.0**-22, 2.0**-130)  # noqa: PLR2004 -- one half of each
-    return x * np.where(random.random(x.shape) < 0.75, tiny, 1.0), attn, v  # noqa: PLR2004 -- and some normal ones
+    return x * random.choice([2.0**-22, 2.0**-130, 2.0**-1030, 1.0], size=x.shape), attn, v
 
 
 @family("large tokens")
