@@ -1,6 +1,7 @@
 """Implementations on arrays of other frameworks: NumPy, JAX, whatever speaks DLPack, and ONNX graphs."""
 
 import importlib.util
+import sys
 import types
 from collections.abc import Callable
 from pathlib import Path
@@ -143,6 +144,11 @@ class TestArrays:
         assert view_of(x[1:, 2:], {"attn": other, "x": x}) == "x"
         assert view_of(torch.ones(2), {"attn": other, "x": x}) == ""
         assert view_of(x.to("meta"), {"x": x}) == ""
+
+    def test_given_jax_is_exchanged_by_dlpack(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        x = torch.ones(2)
+        monkeypatch.setitem(sys.modules, "jax.numpy", types.SimpleNamespace(from_dlpack=lambda tensor: [tensor]))
+        assert given(x, "jax") == [x]
 
     def test_given_numpy_shares_memory(self) -> None:
         x = torch.ones(2)

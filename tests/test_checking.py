@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -15,15 +16,17 @@ from safetensors.numpy import load_file, save_file
 from torch import Tensor
 
 from pomt_ref.cli import main
-from pomt_ref.conformance import Report, SubjectError, check
+from pomt_ref.conformance import Report, SubjectError, as_subject, check, load_subject
 from pomt_ref.conformance import units as units_of_work
 from pomt_ref.conformance.document import as_dict, as_json, from_dict
+from pomt_ref.conformance.explaining import explain
 from pomt_ref.conformance.judging import Progress
 from pomt_ref.conformance.known import Deviation, apply_known, load_known
+from pomt_ref.conformance.loading import has_name, loading_of
 from pomt_ref.conformance.merging import load_report, merge
 from pomt_ref.conformance.report import Kill
 from pomt_ref.conformance.saving import load_case
-from pomt_ref.conformance.units import Shard, joined, units
+from pomt_ref.conformance.units import Plan, Shard, joined, units
 from pomt_ref.testing import PROFILES, Case, build_case, laws_of
 from pomt_ref.testing.mutants import Step
 
@@ -68,6 +71,79 @@ def native(x: Tensor, attn: Tensor, v: Tensor, *, prefix: int, keep: int) -> Ten
     order = prefix + (sums / sums.max() + shares).argsort(dim=1, descending=True)
     rows = x.gather(1, order.unsqueeze(-1).expand(-1, -1, x.shape[2]))
     return torch.cat([x[:, :prefix], rows[:, :keep], rows[:, keep:].mean(dim=1, keepdim=True)], dim=1)
+
+
+def tells_wrong_scores(x: Tensor, attn: Tensor, v: Tensor, *, prefix: int, keep: int) -> SimpleNamespace:
+    """Right rows, and scores that are none of theirs."""
+    tokens = honest(x, attn, v, prefix=prefix, keep=keep)
+    return SimpleNamespace(tokens=tokens, scores=torch.zeros(len(x), x.shape[1] - prefix))
+
+
+class Strange:
+    """An implementation that does not let itself be compared."""
+
+    def __call__(self, x: Tensor, attn: Tensor, v: Tensor, *, prefix: int, keep: int) -> Tensor:
+        """Right."""
+        return honest(x, attn, v, prefix=prefix, keep=keep)
+
+    def __eq__(self, other: object) -> bool:
+        """Not at all."""
+        raise RuntimeError("no comparison")
+
+    __hash__ = object.__hash__
+
+
+strange: Final = Strange()
+
+
+class TestLoading:
+    """An implementation is loaded again in another process, by its name."""
+
+    def test_loading_loads_the_same(self) -> None:
+        subject = load_subject("tests.test_checking:prints", claims="float32/float16", fixed={"heads": 2})
+        again = loading_of(subject).subject()
+        assert again == subject
+
+    def test_unit_runs_in_a_process_of_its_own(self) -> None:
+        (law,) = (law for law in laws_of("pomt") if law.clause == "POMT-PRUNE-1")
+        load = loading_of(load_subject("tests.test_checking:prints"))
+        unit = units_of_work.Unit(law, None, 0, 3)
+        row, printed = units_of_work._run_in_process(unit, Plan("float32", 0, long=False), load)  # noqa: SLF001 -- the worker's side
+        assert (row.verdict, row.cases, printed) == ("conforms", 3, "hello")
+
+    def test_name_of_what_cannot_be_compared_leads_nowhere(self) -> None:
+        assert not has_name(as_subject(Strange(), name="tests.test_checking:strange"))
+        assert has_name(replace(as_subject(honest, name="a:b"), name="model.onnx"))
+
+    def test_interruption_while_a_module_is_imported_is_no_answer(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def impatient(_name: str) -> object:
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr("pomt_ref.conformance.loading.import_module", impatient)
+        with pytest.raises(KeyboardInterrupt):
+            load_subject("pomt_slow:prune")
+
+    def test_interruption_while_an_attribute_is_read_is_no_answer(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        class Module(ModuleType):
+            """A module whose attributes take long."""
+
+            def __getattr__(self, name: str) -> object:
+                """The user loses patience."""
+                raise KeyboardInterrupt
+
+        monkeypatch.setitem(sys.modules, "pomt_slow", Module("pomt_slow"))
+        with pytest.raises(KeyboardInterrupt):
+            load_subject("pomt_slow:prune")
+
+    def test_failure_of_an_undefined_order_has_no_ranking(self) -> None:
+        case = build_case(
+            "ordinary", seed=1, dtype="float32", batch=1, heads=1, tokens=4, features=2, channels=2, prefix=1, keep=1
+        )
+        to_the_prefix = np.zeros_like(case.attn)
+        to_the_prefix[..., 0] = 1.0
+        law = laws_of("pomt")[0]
+        failure = explain(law, "so", case.having(attn=to_the_prefix), as_subject(honest, name="a:b"), None, 0)
+        assert (failure.ranking, failure.divergence) == (None, "")
 
 
 class TestProfiles:
@@ -452,6 +528,20 @@ class TestCommand:
         assert out.startswith("tests.test_checking:prints · pomt · float16 on cpu · profile float16\n")
         assert "\nnoticed: it prints: 'hello'\n" in out
         assert "nothing is wrong within the profile float16, which is reported and never certified" in out
+
+    def test_time_limit_is_read(self, run: Run) -> None:
+        options = ("--timeout", "5.5", "--clause", "POMT-PRUNE-1", "--max-examples", "2")
+        assert run("check", "tests.test_checking:honest", *options)[0] == 0
+
+    def test_name_that_the_system_does_not_take_is_told(self, run: Run) -> None:
+        status, _, err = run("check", "tests.test_checking:honest", "--json", "r" * 300)
+        assert status == 2
+        assert err.startswith("pomt-ref check --json: expected a file that can be written, got ")
+
+    def test_first_divergence_is_told(self, run: Run) -> None:
+        options = ("--clause", "POMT-SCORE-1", "--max-examples", "5", "--no-save")
+        _, out, _ = run("check", "tests.test_checking:tells_wrong_scores", *options)
+        assert "\n  first divergence: scores (POMT-SCORE-1): scores[" in out
 
     def test_sizes_are_fixed(self, run: Run) -> None:
         options = ("--fix", "tokens=9", "--fix", "prefix=1", "--clause", "POMT-PRUNE-1", "--max-examples", "3")

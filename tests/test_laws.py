@@ -349,6 +349,41 @@ class TestPartition:
             "POMT-PRUNE-4 wrong: kept[0, 1] = 1, expected an index from 2 to 7"
         )
 
+    def test_law_tells_a_token_that_is_kept_and_discarded(self) -> None:
+        def both(_case: Case, outcome: Outcome) -> Outcome:
+            assert outcome.kept is not None
+            assert outcome.discarded is not None
+            return replace(outcome, discarded=np.repeat(outcome.kept[:, :1], 3, axis=1))
+
+        said = violation("POMT-PRUNE-4", both)
+        assert said.startswith("POMT-PRUNE-4 wrong: kept and discarded of sample 0 are together [")
+        assert said.endswith("], expected every index from 2 to 7 once")
+
+    def test_law_tells_discarded_tokens_that_the_output_keeps(self) -> None:
+        def alone(_case: Case, outcome: Outcome) -> Outcome:
+            return replace(outcome, kept=None, discarded=outcome.kept)
+
+        said = violation("POMT-PRUNE-4", alone)
+        assert said.startswith("POMT-PRUNE-4 wrong: discarded of sample 0 is [")
+        assert said.endswith("], but the output keeps other rows than the rest")
+        right = Answering(change=lambda _case, outcome: replace(outcome, kept=None))
+        law_of("POMT-PRUNE-4").check(made(), right)
+
+    def test_order_is_that_of_the_index_where_a_row_is_no_copy(self) -> None:
+        """A wrong copy is not taken for a wrong order."""
+
+        def scaled(_case: Case, outcome: Outcome) -> Outcome:
+            return replace(outcome, tokens=outcome.tokens * 1.5)
+
+        law_of("POMT-RANK-1").check(made(), Answering(change=scaled))
+        for kept in (np.zeros((2, 3), np.int64), np.zeros((2, 1), np.int64)):
+
+            def useless(case: Case, outcome: Outcome, kept: np.ndarray = kept) -> Outcome:
+                return replace(scaled(case, outcome), kept=kept)
+
+            with pytest.raises(LawViolation, match="POMT-PRUNE-2 wrong"):
+                law_of("POMT-RANK-1").check(made(), Answering(change=useless))
+
     def test_law_tells_indices_in_another_order_than_the_rows(self) -> None:
         case = made()
         best = oracle.prune(case.x, case.attn, case.v, prefix=2, keep=3).kept[0, 2]

@@ -58,6 +58,16 @@ class TestFaults:
         assert subject_of(mutant).run(case).tokens.ndim == axes
         assert subject_of(mutant).run(case.keeping(0)).tokens.ndim == axes
 
+    @pytest.mark.parametrize("mutant", [*FAULTS, *HONEST], ids=str)
+    def test_mutant_returns_rows_of_a_long_sequence(self, mutant: Mutant) -> None:
+        """Faults that wait for a block to be full, and honest variants that have two ways, take the other one here."""
+        shape = {"batch": 2, "heads": 3, "tokens": 140, "features": 2, "channels": 3, "prefix": 2, "keep": 60}
+        case = build_case("ordinary", seed=0, dtype=mutant.dtype, **shape)
+        assert subject_of(mutant).run(case).tokens.size > 0
+
+    def test_mutant_reads_as_an_identifier(self) -> None:
+        assert str(BY_NAME["pomt", "mean over heads"]) == "pomt-mean_over_heads"
+
 
 class TestStep:
     """A second implementation, written apart from the reference: on a worked example it gives the same rows."""

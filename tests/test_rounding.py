@@ -123,6 +123,11 @@ class TestScoreBound:
         assert np.isinf(score_bound(self.SUMS, self.VALUES * 1e5, prefix=1, profile=half)).all()
         assert np.isfinite(score_bound(self.SUMS, self.VALUES, prefix=1, profile=half)).all()
 
+    def test_score_bound_of_more_tokens_than_a_sum_can_tell_promises_nothing(self) -> None:
+        values = np.ones((1, 300, 2))
+        assert np.isinf(score_bound(np.ones((1, 299)), values, prefix=1, profile=PROFILES["bfloat16"])).all()
+        assert np.isfinite(score_bound(np.ones((1, 299)), values, prefix=1, profile=PROFILES["float16"])).all()
+
     def test_score_bound_of_narrow_storage_is_wider(self) -> None:
         half = PROFILES["float32/float16"]
         narrow = score_bound(self.SUMS, self.VALUES, prefix=1, profile=half)

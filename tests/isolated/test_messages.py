@@ -25,6 +25,7 @@ from pomt_ref import (
     ShapeError,
     ValuesError,
 )
+from pomt_ref.conformance import SubjectError, check
 from pomt_ref.pruning import planned_keep
 
 NAN: Final = float("nan")
@@ -617,6 +618,12 @@ REFUSALS: Final = [
     ),
     Refusal(
         ("choose_remove",),
+        {"latency": [1.0, None, 2.0]},
+        KindError,
+        "expected latency, a sequence of numbers (CHOOSE-1), got [1.0, None, 2.0]",
+    ),
+    Refusal(
+        ("choose_remove",),
         {"latency": ["1", "2", "3"]},
         KindError,
         "expected latency, a sequence of numbers (CHOOSE-1), got ['1', '2', '3']",
@@ -921,3 +928,10 @@ class TestErrorTree:
                 "extra": "vision",
             }
             assert twin.args == ("pomt-ref demo", "vision", "scikit-learn")
+
+
+def test_check_tells_a_profile_that_is_none() -> None:
+    """The command offers a list; a caller may say anything."""
+    profile: Any = "tf32"
+    with pytest.raises(SubjectError, match=r"expected a profile in float64, float32, .* got tf32"):
+        check(pomt_ref.prune, profile=profile)
