@@ -31,11 +31,21 @@ NO_SHAPE_CHECKER: Final = "--jaxtyping-packages="
 WRITE_STAMP: Final = "import pathlib, sys; pathlib.Path(sys.argv[1]).write_text(sys.argv[2])"
 """A step of the installation, so that `nox --no-install`, which skips installing, does not call it done."""
 
-MANY_CASES: Final = ("properties", "docs", "README.md", "tests/test_documents.py", "tests/test_kills.py")
+MANY_CASES: Final = (
+    *("properties", "docs", "README.md"),
+    *("tests/test_documents.py", "tests/test_kills.py", "tests/test_packaging.py", "tests/test_proofs.py"),
+)
 """Tests that draw many cases, or run the command: coverage would double their time and does not need them."""
 
 SHAPE_CHECKER: Final = "tests/proofs/shape-checker.txt"
 """What the session that proves shapes installs for itself."""
+
+WHOLE_CHECKS: Final = tuple(
+    f"tests/test_{name}.py"
+    for name in ("arrays", "call", "checking", "cli", "conformance", "junit", "page", "report_schema", "vectors")
+)
+"""Tests that run a whole check, or write its report: to check every annotation in every case would double their time,
+and the properties do it for the same laws and families."""
 
 COMPILED: Final = "tests/isolated/test_compile_export.py"
 """Covers nothing that is not covered anyway, and tracing doubles the time of torch's compiler."""
@@ -106,7 +116,9 @@ def tests(session: nox.Session) -> None:
     _python(session, "-m", "coverage", "erase")
     # Two cores, two processes: what covers the package, and beside it what holds its laws with many cases.
     with _beside(session, "-m", "pytest", *MANY_CASES):
-        _python(session, "-m", "coverage", "run", "-m", "pytest", "tests", *(f"--ignore={path}" for path in MANY_CASES))
+        others = (f"--ignore={path}" for path in (*MANY_CASES, *WHOLE_CHECKS))
+        _python(session, "-m", "coverage", "run", "-m", "pytest", "tests", *others)
+        _python(session, "-m", "coverage", "run", "-m", "pytest", *WHOLE_CHECKS, NO_SHAPE_CHECKER)
         apart = ("tests/isolated", "--doctest-modules", "pomt_ref", f"--ignore={COMPILED}", NO_SHAPE_CHECKER)
         _python(session, "-m", "coverage", "run", "-m", "pytest", *apart)
         _python(session, "-m", "pytest", COMPILED, NO_SHAPE_CHECKER)
