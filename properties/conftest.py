@@ -33,7 +33,10 @@ hypothesis.settings.register_profile(
     suppress_health_check=SLOW_IS_FINE,
 )
 hypothesis.settings.register_profile(
-    "nightly", deadline=None, max_examples=100, print_blob=True, suppress_health_check=SLOW_IS_FINE
+    "nightly",
+    parent=hypothesis.settings.get_profile("ci" if os.environ.get("CI") else "dev"),
+    max_examples=100,
+    print_blob=True,
 )
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "dev"))
 
