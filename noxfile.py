@@ -35,7 +35,8 @@ MANY_CASES: Final = (
     *("properties", "docs", "README.md"),
     *("tests/test_documents.py", "tests/test_kills.py", "tests/test_packaging.py", "tests/test_proofs.py"),
 )
-"""Tests that draw many cases, or run the command: coverage would double their time and does not need them."""
+"""Tests that draw many cases, or run the command: coverage would double their time, and so would the annotations of
+every case. Neither needs them: `nox -s properties` holds the same laws with annotations checked."""
 
 SHAPE_CHECKER: Final = "tests/proofs/shape-checker.txt"
 """What the session that proves shapes installs for itself."""
@@ -115,13 +116,12 @@ def tests(session: nox.Session) -> None:
         return
     _python(session, "-m", "coverage", "erase")
     # Two cores, two processes: what covers the package, and beside it what holds its laws with many cases.
-    with _beside(session, "-m", "pytest", *MANY_CASES):
+    with _beside(session, "-m", "pytest", *MANY_CASES, COMPILED, NO_SHAPE_CHECKER):
         others = (f"--ignore={path}" for path in (*MANY_CASES, *WHOLE_CHECKS))
         _python(session, "-m", "coverage", "run", "-m", "pytest", "tests", *others)
         _python(session, "-m", "coverage", "run", "-m", "pytest", *WHOLE_CHECKS, NO_SHAPE_CHECKER)
         apart = ("tests/isolated", "--doctest-modules", "pomt_ref", f"--ignore={COMPILED}", NO_SHAPE_CHECKER)
         _python(session, "-m", "coverage", "run", "-m", "pytest", *apart)
-        _python(session, "-m", "pytest", COMPILED, NO_SHAPE_CHECKER)
     _python(session, "-m", "coverage", "combine", "--quiet")
     _python(session, "-m", "coverage", "report")
 

@@ -123,11 +123,11 @@ class TestAttentionScore:
             assert scores.shape == (2, 2)
             assert np.isnan(scores).all()
 
-    def test_attention_score_refuses_another_normalisation(self) -> None:
-        expected = r"expected normalisation 'batch' or 'sample' \(POMT-ATT-2\), got 'token'"
-        unhooked = inspect.unwrap(oracle.attention_score)  # where annotations are enforced they refuse it first
+    def test_share_of_largest_refuses_another_normalisation(self) -> None:
+        expected = r"share_of_largest: expected normalisation 'batch' or 'sample' \(POMT-ATT-2\), got 'token'"
+        unhooked = inspect.unwrap(oracle.share_of_largest)  # where annotations are enforced they refuse it first
         with pytest.raises(ValueError, match=expected):
-            unhooked(TWO_HEADS, prefix=1, normalisation="token")
+            unhooked(np.array([[1.0, 2.0]]), normalisation="token")
 
 
 class TestMagnitudeScore:

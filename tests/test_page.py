@@ -566,6 +566,12 @@ class TestScale:
         assert all(0 < scale.height(score) < 1 for score in scores)
         Page(as_html(report(wrong(failure=failure(ranking=Ranking(0, 1, keep, scores, epsilon, best, kept))))))
 
+    @pytest.mark.parametrize("score", [1.5, 0.15, 15.0])
+    def test_span_a_rounding_below_a_round_number_can_be_drawn(self, score: float) -> None:
+        found = standing(Ranking(0, 1, 0, (score,), (math.inf,), (), ()))
+        assert found is not None
+        assert 2 <= len(whole_scale(found).ticks) <= 8
+
     def test_lines_say_the_scores(self) -> None:
         scale = whole_scale(made_standing())
         assert scale.title == "score"

@@ -4,7 +4,7 @@ It imports nothing else of the project, so that the laws can hold the reference 
 against it. It reads like the specification and is as slow as that costs.
 """
 
-from .attention import Normalisation, attention_score, attention_sums, head_maximum
+from .attention import Normalisation, attention_score, attention_sums, head_maximum, share_of_largest
 from .choosing import choose_remove, utility
 from .magnitude import magnitude_score, value_softmax, value_sums
 from .pruning import Pruned, fused_row, mean_row, prune
@@ -27,6 +27,7 @@ __all__ = [
     "prune",
     "rank",
     "score",
+    "share_of_largest",
     "topk_prune",
     "utility",
     "value_softmax",

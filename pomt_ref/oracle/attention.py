@@ -38,12 +38,14 @@ def head_maximum(
     >>> head_maximum(attn, prefix=1).tolist()
     [[[0.75]]]
     """
-    batch, _, tokens, _ = attn.shape
+    batch, heads, tokens, _ = attn.shape
     strongest = np.empty((batch, tokens - prefix, tokens - prefix), dtype=np.float64)
     for sample in range(batch):
         for query in range(prefix, tokens):
-            rows_of_heads = attn[sample, :, query, prefix:].tolist()
-            strongest[sample, query - prefix] = [max(heads) for heads in zip(*rows_of_heads, strict=True)]
+            largest = attn[sample, 0, query, prefix:]
+            for head in range(1, heads):
+                largest = np.maximum(largest, attn[sample, head, query, prefix:])
+            strongest[sample, query - prefix] = largest
     return strongest
 
 
@@ -101,11 +103,36 @@ def attention_score(
     >>> attention_score(attn, prefix=0).tolist()
     [[1.0, 0.7692307692307693]]
     """
+    return share_of_largest(attention_sums(attn, prefix=prefix), normalisation=normalisation)
+
+
+def share_of_largest(
+    attention_sums: Float64[NDArray[np.float64], "batch patches"], *, normalisation: Normalisation = "batch"
+) -> Float64[NDArray[np.float64], "batch patches"]:
+    r"""POMT-ATT-2 for sums that are known: each divided by the largest of the whole batch, or of its sample.
+
+    .. math:: m_j = S_j / M
+
+    Arguments:
+        attention_sums: S, as :func:`attention_sums` gives them.
+        normalisation: as for :func:`attention_score`.
+
+    Returns:
+        m, as for :func:`attention_score`.
+
+    Raises:
+        ValueError: ``normalisation`` is neither of the two.
+
+    Source: arXiv 2407.05941; the maximum over the batch is that of the authors' code.
+
+    >>> share_of_largest(np.array([[1.0, 2.0], [0.0, 0.0]]), normalisation="sample").tolist()
+    [[0.5, 1.0], [nan, nan]]
+    """
     if normalisation not in ("batch", "sample"):
         raise ValueError(
-            f"attention_score: expected normalisation 'batch' or 'sample' (POMT-ATT-2), got {normalisation!r}"
+            f"share_of_largest: expected normalisation 'batch' or 'sample' (POMT-ATT-2), got {normalisation!r}"
         )
-    samples = attention_sums(attn, prefix=prefix).tolist()
+    samples = attention_sums.tolist()
     largest_of_sample = [max(sums) for sums in samples]
     largest_of_batch = max(largest_of_sample)
     scores = []

@@ -25,12 +25,14 @@ def value_sums(
     >>> value_sums(np.array([[[[1.0, -4.0], [0.5, 2.0]], [[3.0, -2.0], [0.25, 4.0]]]])).tolist()
     [[1.0, 4.5]]
     """
-    batch, _, tokens, _ = v.shape
+    batch, heads, tokens, _ = v.shape
     sums = np.empty((batch, tokens), dtype=np.float64)
     for sample in range(batch):
         for token in range(tokens):
-            features_of_heads = v[sample, :, token, :].tolist()
-            sums[sample, token] = fsum(max(heads) for heads in zip(*features_of_heads, strict=True))
+            largest = v[sample, 0, token]
+            for head in range(1, heads):
+                largest = np.maximum(largest, v[sample, head, token])
+            sums[sample, token] = fsum(largest.tolist())
     return sums
 
 

@@ -79,8 +79,8 @@ class Case:
 
     @cached_property
     def scores(self) -> Float64[np.ndarray, "batch patches"]:
-        """POMT-SCORE-1 by the oracle, computed once."""
-        return oracle.score(self.attn, self.v, prefix=self.shape.prefix)
+        """POMT-SCORE-1 by the oracle, from the sums that are known."""
+        return oracle.share_of_largest(self.sums) + oracle.magnitude_score(self.v, prefix=self.shape.prefix)
 
     def patch_rows(self, sample: int) -> Float64[np.ndarray, "patches channels"]:
         """The rows of x that may be pruned."""

@@ -76,7 +76,8 @@ def _scale(low: float, high: float, margin: float) -> Scale:
     margin = max(margin or abs(high) / 10 or 1.0, LEAST)
     span = high - low + 2 * margin
     power = 10.0 ** math.floor(math.log10(span / 3))
-    step = next(power * factor for factor in (5, 2, 1) if power * factor <= span / 3)
+    # The logarithm rounds: just below a power of ten it may give that power, and then none of these fits but the last.
+    step = next(power * factor for factor in (5, 2, 1, 0.5) if power * factor <= span / 3)
     decimals = max(0, -math.floor(math.log10(step) + 1e-9))
     fine = decimals > DECIMALS
     base = low if fine else 0.0
