@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -31,22 +32,32 @@ NO_SHAPE_CHECKER: Final = "--jaxtyping-packages="
 WRITE_STAMP: Final = "import pathlib, sys; pathlib.Path(sys.argv[1]).write_text(sys.argv[2])"
 """A step of the installation, so that `nox --no-install`, which skips installing, does not call it done."""
 
-MANY_CASES: Final = (
-    *("properties", "docs", "README.md"),
-    *("tests/test_documents.py", "tests/test_kills.py", "tests/test_packaging.py", "tests/test_proofs.py"),
-)
-"""Tests that draw many cases, or run the command: coverage would double their time, and so would the annotations of
+MANY_CASES: Final = ("properties", "tests/test_kills.py", "tests/test_packaging.py", "tests/test_proofs.py")
+"""Tests that draw many cases, or start processes: coverage would double their time, and so would the annotations of
 every case. Neither needs them: `nox -s properties` holds the same laws with annotations checked."""
+
+PAGES: Final = ("docs", "README.md", "tests/test_documents.py")
+"""Every example, and every command that a page shows."""
 
 SHAPE_CHECKER: Final = "tests/proofs/shape-checker.txt"
 """What the session that proves shapes installs for itself."""
 
 WHOLE_CHECKS: Final = tuple(
     f"tests/test_{name}.py"
-    for name in ("arrays", "call", "checking", "cli", "conformance", "junit", "page", "report_schema", "vectors")
+    for name in (
+        "arrays",
+        "call",
+        "checking",
+        "cli",
+        "conformance",
+        "junit",
+        "mutants",
+        "page",
+        "report_schema",
+        "vectors",
+    )
 )
-"""Tests that run a whole check, or write its report: to check every annotation in every case would double their time,
-and the properties do it for the same laws and families."""
+"""Tests that run a whole check, or write its report, covered but without the annotations of every case."""
 
 COMPILED: Final = "tests/isolated/test_compile_export.py"
 """Covers nothing that is not covered anyway, and tracing doubles the time of torch's compiler."""
@@ -86,26 +97,26 @@ def _python(session: nox.Session, *arguments: str | Path, success_codes: tuple[i
     session.run(_interpreter, *arguments, env={"PYTHONPATH": str(ROOT)}, success_codes=success_codes, external=True)
 
 
-@contextmanager
-def _beside(session: nox.Session, *arguments: str) -> Iterator[None]:
-    """Run a module beside what the block does, and show what it printed after it."""
-    BUILD.mkdir(exist_ok=True)
-    log = BUILD / "beside.log"
+def _two_at_a_time(session: nox.Session, *runs: tuple[str, ...]) -> None:
+    """Run modules in two processes, the next where one ends, and show what each printed when it has ended."""
     environment = {**os.environ, **{k: v for k, v in session.env.items() if v is not None}, "PYTHONPATH": str(ROOT)}
-    with log.open("w") as output:
-        process = subprocess.Popen(  # noqa: S603 -- our own interpreter, our own arguments
-            [_interpreter, *arguments], stdout=output, stderr=subprocess.STDOUT, env=environment
+
+    def run(arguments: tuple[str, ...]) -> tuple[str, subprocess.CompletedProcess[str]]:
+        command = [_interpreter, *arguments]
+        told = subprocess.run(  # noqa: S603 -- our own interpreter, our own arguments
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment, text=True, check=False
         )
-    try:
-        yield
-        process.wait()
-    finally:
-        process.kill()
-        process.wait()
-        session.log(f"beside it: {' '.join(arguments)}")
-        print(log.read_text(), flush=True)  # noqa: T201 -- what pytest printed
-    if process.returncode:
-        session.error(f"{' '.join(arguments)} failed with exit code {process.returncode}")
+        return " ".join(arguments), told
+
+    failed = []
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        for ended in as_completed([pool.submit(run, arguments) for arguments in runs]):
+            line, told = ended.result()
+            session.log(line)
+            print(told.stdout, flush=True)  # noqa: T201 -- what pytest printed
+            failed += [line] if told.returncode else []
+    if failed:
+        session.error("failed: " + "; ".join(failed))
 
 
 @nox.session(venv_backend="none", requires=["environment"])
@@ -115,13 +126,18 @@ def tests(session: nox.Session) -> None:
         _python(session, "-m", "pytest", *session.posargs)
         return
     _python(session, "-m", "coverage", "erase")
-    # Two cores, two processes: what covers the package, and beside it what holds its laws with many cases.
-    with _beside(session, "-m", "pytest", *MANY_CASES, COMPILED, NO_SHAPE_CHECKER):
-        others = (f"--ignore={path}" for path in (*MANY_CASES, *WHOLE_CHECKS))
-        _python(session, "-m", "coverage", "run", "-m", "pytest", "tests", *others)
-        _python(session, "-m", "coverage", "run", "-m", "pytest", *WHOLE_CHECKS, NO_SHAPE_CHECKER)
-        apart = ("tests/isolated", "--doctest-modules", "pomt_ref", f"--ignore={COMPILED}", NO_SHAPE_CHECKER)
-        _python(session, "-m", "coverage", "run", "-m", "pytest", *apart)
+    elsewhere = (*MANY_CASES, *PAGES, *WHOLE_CHECKS)
+    ignored = (f"--ignore={path}" for path in (*elsewhere, "tests/isolated"))
+    apart = ("tests/isolated", "--doctest-modules", "pomt_ref", f"--ignore={COMPILED}")
+    covered = ("-m", "coverage", "run", "-m", "pytest")
+    _two_at_a_time(
+        session,
+        (*covered, *WHOLE_CHECKS, NO_SHAPE_CHECKER),
+        (*covered, "tests", *ignored),
+        ("-m", "pytest", *PAGES, NO_SHAPE_CHECKER),
+        ("-m", "pytest", *MANY_CASES, COMPILED, NO_SHAPE_CHECKER),
+        (*covered, *apart, NO_SHAPE_CHECKER),
+    )
     _python(session, "-m", "coverage", "combine", "--quiet")
     _python(session, "-m", "coverage", "report")
 
@@ -175,10 +191,12 @@ def mutants(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none", requires=["environment"])
 def docs(session: nox.Session) -> None:
-    """Build the site into build/docs; a warning or a dead reference is an error."""
+    """Build the site into build/docs, warnings and dead references being errors; run at length what its pages show."""
     shutil.rmtree(BUILD / "docs", ignore_errors=True)
     _python(session, "-m", "sphinx", "-W", "--keep-going", "-n", "-E", "-q", "docs", BUILD / "docs", *session.posargs)
     session.log(f"built {BUILD / 'docs' / 'index.html'}")
+    session.env["HYPOTHESIS_PROFILE"] = "nightly"
+    _python(session, "-m", "pytest", "tests/test_documents.py", "-k", "TestCommands", NO_SHAPE_CHECKER)
 
 
 @nox.session(venv_backend="none", requires=["environment"])
