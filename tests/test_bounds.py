@@ -139,19 +139,25 @@ class TestGoals:
         assert (worst_gap(default) / height).mean() <= 0.75 * (worst_gap(maxlin) / height).mean()
 
     def test_196_patches_take_a_second_and_half_of_them_are_certain(self) -> None:
-        found = certified_shares(197, 3, radius=0.1, seed=0)
-        assert found.exact >= 48
-        assert found.intervals <= found.multiplied <= found.exact <= found.limit
+        logits, values = random_step(197, 3, seed=0)
+        start = time.perf_counter()
+        certificate = certify(logits=Box.around(logits, 0.1), values=Box.around(values, 0.1 / 8), keep=137)
         # A second on two idle cores; tests run beside others.
-        assert found.seconds <= 4
+        assert time.perf_counter() - start <= 4
+        assert certificate.share >= 0.48
 
-    def test_planes_drop_little_more_than_an_attack(self) -> None:
-        """One of the four seeds whose mean stands in docs/comparison.md."""
+    def test_exact_pairs_say_more_than_intervals_and_no_more_than_an_attack_leaves(self) -> None:
+        found = certified_shares(65, 3, radius=0.1, seed=0)
+        assert found.intervals < found.multiplied <= found.exact < found.limit
+
+    def test_planes_drop_little_more_than_an_attack(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """One of the four seeds of docs/comparison.md; fewer steps of the attack make the ratio larger, if anything."""
+        monkeypatch.setattr("pomt_ref.bounds.measuring.STRONGER_STEPS", 12)
         found = difference_drops(tokens=17, heads=3, features=16, radius=1e-2, seed=1)
         assert 1 <= found.planes <= 1.3 < found.intervals
         assert found.certain_planes >= found.certain_intervals
 
-    def test_replay_of_64_patches_takes_seconds(self) -> None:
+    def test_replay_of_32_patches_takes_seconds(self) -> None:
         logits, values = random_step(33, 3, seed=0)
         start = time.perf_counter()
         assert certify(logits=Box.around(logits, 0.05), values=Box.around(values, 0.01), keep=20).check()
@@ -230,12 +236,14 @@ class TestPage:
     def test_main_writes_every_table(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(comparison, "BOXES", 32)
         monkeypatch.setattr(comparison, "TOKENS", (9, 5))
+        monkeypatch.setattr(comparison, "LOGIT_RADII", (0.01, 0.1))
+        monkeypatch.setattr(comparison, "TOKEN_RADII", (0.01,))
         monkeypatch.setattr("pomt_ref.bounds.measuring.STRONGER_STEPS", 2)
         file = tmp_path / "page.md"
         assert comparison.main(["--output", str(file), "--seeds", "1"]) == 0
         text = file.read_text(encoding="utf-8")
         assert text.count("\n## ") == 3
-        assert text.count("\n| ") == 3 + 6 + len(comparison.LOGIT_RADII) + len(comparison.TOKEN_RADII)
+        assert text.count("\n| ") == 3 + 6 + 2 + 1
 
     def test_an_attack_that_succeeds_is_an_error(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("pomt_ref.bounds.measuring.attacked", lambda c: ~c.undetermined)
@@ -250,6 +258,7 @@ class TestPage:
             )
 
         monkeypatch.setattr("pomt_ref.bounds.measuring.certify_tokens", looser)
+        monkeypatch.setattr("pomt_ref.bounds.measuring.STRONGER_STEPS", 2)
         with pytest.raises(AssertionError, match="planes are looser"):
             difference_drops(tokens=5, heads=2, features=2, radius=1e-3, seed=0)
 
@@ -365,9 +374,9 @@ class TestPaths:
         assert worst_gap(relax_max(box), side="lower").item() == 1.0
         assert worst_gap(relax_max(box, upper="parallel", lower="minimax"), side="lower").item() == 0.5
 
-    def test_maxima_of_a_thousand_variables_are_sound(self) -> None:
+    def test_maxima_of_many_variables_are_sound(self) -> None:
         generator = torch.Generator().manual_seed(0)
-        first, second = torch.rand(2, 1000, generator=generator, dtype=torch.float64)
+        first, second = torch.rand(2, 200, generator=generator, dtype=torch.float64)
         box = Box(torch.minimum(first, second), torch.maximum(first, second))
         bounds = relax_max(box, upper="minimax")
         largest = box.hi.argmax()

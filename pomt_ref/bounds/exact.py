@@ -122,5 +122,7 @@ def _array(values: Any) -> Integers:  # noqa: ANN401 -- arithmetic on arrays of 
 
 def _exponential(argument: Fraction, bits: int) -> tuple[int, int]:
     """e^argument in units of 2^-bits, rounded down and up, one more unit for mpmath's own rounding."""
+    if argument < -bits:
+        return 0, 1
     value = mpmath.ldexp(mpmath.exp(mpmath.mpf(argument.numerator) / argument.denominator), bits)
     return max(int(mpmath.floor(value)) - 1, 0), int(mpmath.ceil(value)) + 1

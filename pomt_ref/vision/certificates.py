@@ -61,15 +61,20 @@ def certify_digit(model: DigitsViT, image: Float[Tensor, "8 8"], *, radius: floa
     return certify_tokens(Box.around(tokens, radius), attention_layer(model), prefix=PREFIX, remove=remove)
 
 
-def draw(model: DigitsViT, images: Float[Tensor, "images 8 8"], file: Path) -> None:
+def draw(images: Float[Tensor, "images 8 8"], rows: Sequence[Sequence[Certificate]], file: Path) -> None:
     """A picture: a digit a column, an ε a row; framed patches stay kept, veiled ones stay discarded, ``?`` is open.
+
+    Arguments:
+        images: the digits.
+        rows: for every ε of ``RADII`` one certificate a digit.
+        file: where the PNG goes; its folder is made.
 
     Raises:
         MissingExtraError: matplotlib is not installed.
     """
     from pomt_ref.vision.fates import compare_fates  # noqa: PLC0415 -- only a picture needs matplotlib
 
-    rows = [[certify_digit(model, image, radius=radius) for image in images] for radius in RADII]
+    file.parent.mkdir(parents=True, exist_ok=True)
     compare_fates(images, rows, radii=RADII).savefig(file)
 
 
@@ -85,12 +90,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     torch.set_num_threads(1)
     try:
         model, images = load_model(), load_digits("test").images[:DRAWN]
+        rows = []
         for radius in RADII:
-            shares = [certify_digit(model, image, radius=radius).share for image in images]
-            print(f"ε = {radius:g}: certain in {', '.join(f'{share:.0%}' for share in shares)} of the patches")
+            rows.append([certify_digit(model, image, radius=radius) for image in images])
+            print(f"ε = {radius:g}: certain in {', '.join(f'{each.share:.0%}' for each in rows[-1])} of the patches")
         if options.picture is not None:
-            options.picture.parent.mkdir(parents=True, exist_ok=True)
-            draw(model, images, options.picture)
+            draw(images, rows, options.picture)
             print(f"wrote {options.picture}")
     except MissingExtraError as error:
         parser.exit(2, f"{error}\n")
