@@ -43,15 +43,7 @@ def choose(parsed: argparse.Namespace) -> int:
     console.print(reports.curves_table(curves))
     _told_of_images(console, curves.images, curves.unreadable, labelled=curves.labelled)
     picture = _draw(curves, parsed, model)
-    whole, chosen = curves.latency[-1].median, curves.latency[curves.tokens.index(curves.choice.tokens)].median
-    console.print(
-        f"R = {curves.choice.remove}: {curves.choice.tokens} of {model.tokens} tokens, {chosen / whole:.2f} of the latency"
-        f" (alpha = {parsed.alpha:g})"
-        if curves.choice.remove
-        else f"R = 0: do not prune (alpha = {parsed.alpha:g})",
-        markup=False,
-        soft_wrap=True,
-    )
+    console.print(_choice(curves, alpha=parsed.alpha), markup=False, soft_wrap=True)
     _told_of_files(console, parsed.output, ["measurements.csv", "choice.json", *picture])
     return 0
 
@@ -139,6 +131,17 @@ def _console(model: models.Model, parsed: argparse.Namespace) -> Console:
     line = f"{model.name} ({weights}), {model.tokens} tokens, batches of {parsed.batch_size}, {parsed.dtype}; {on}"
     console.print(line, markup=False, soft_wrap=True)
     return console
+
+
+def _choice(curves: profiling.Curves, *, alpha: float) -> str:
+    """The answer, in one line."""
+    remove, tokens = curves.choice.remove, curves.choice.tokens
+    if remove == 0:
+        return f"R = 0: do not prune (alpha = {alpha:g})"
+    whole, chosen = curves.latency[-1].median, curves.latency[curves.tokens.index(tokens)].median
+    return (
+        f"R = {remove}: {tokens} of {curves.tokens[-1]} tokens, {chosen / whole:.2f} of the latency (alpha = {alpha:g})"
+    )
 
 
 def _told_of_images(console: Console, count: int, unreadable: tuple[str, ...], *, labelled: bool) -> None:

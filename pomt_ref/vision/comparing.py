@@ -130,12 +130,12 @@ def _classified(model: Model, images: Images, batch: int) -> tuple[Tensor, Tenso
 def _write(kept: Measurements, name: str, found: tuple[Tensor, Tensor], whole: Tensor, images: Images) -> None:
     """Keep what one method made of the images; the number of images last, as it says that all the rest is there."""
     said, labels = found
-    kept.add("right", name, 0, int((said == labels).sum()))
-    kept.add("agreeing", name, 0, int((said == whole).sum()))
+    kept.add("right", name, 0, float((said == labels).sum()))
+    kept.add("agreeing", name, 0, float((said == whole).sum()))
     for file in images.unreadable:
         if kept.get("unreadable", str(file), 0) is None:
-            kept.add("unreadable", str(file), 0, 1)
-    kept.add("images", name, 0, len(said))
+            kept.add("unreadable", str(file), 0, 1.0)
+    kept.add("images", name, 0, float(len(said)))
 
 
 def _row(kept: Measurements, name: str, images: Images, *, tokens: int) -> Row:

@@ -40,8 +40,8 @@ def draw_curves(curves: Curves, *, title: str, note: str = "") -> Figure:
     above, middle, below = figure.subplots(3, 1, sharex=True, height_ratios=[1.4, 1, 1])
     _draw_latency(above, curves)
     what = "accuracy" if curves.labelled else "agreement with\nthe whole model"
-    _draw_curve(middle, curves, curves.accuracy, f"{what} (%)", scale=100)
-    _draw_curve(below, curves, curves.choice.utility, "utility U", scale=1)
+    _draw_curve(middle, curves, curves.accuracy, f"{what} (%)", scale=100.0)
+    _draw_curve(below, curves, curves.choice.utility, "utility U", scale=1.0)
     below.set_xlabel("tokens k after pruning, prefix and mean token included")
     figure.suptitle(title, fontsize=12)
     figure.supxlabel(note, fontsize=9)

@@ -1,7 +1,7 @@
 """The pictures of the documentation: ``python -m pomt_ref.vision.gallery FOLDER [--seeds 5]``.
 
 Writes ``gallery.png``, six digits before and after a step of POMT; ``scores.png``, the score of three digits in its two
-parts; and ``accuracy.png``, what every method costs over R. Always the first test digits: the place decides, nobody picked.
+parts; and ``accuracy.png``, what every method costs over R. They are the first test digits: nobody picked them.
 """
 
 import argparse

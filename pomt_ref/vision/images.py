@@ -69,7 +69,7 @@ class Images:
         """One image, or none."""
         try:
             return [read_image(file, model)]
-        except (OSError, SyntaxError, ValueError) as _error:
+        except Exception:  # noqa: BLE001 -- Pillow's readers of broken files raise whatever they come across
             if file not in self.unreadable:
                 self.unreadable.append(file)
             return []
@@ -107,7 +107,9 @@ def find_images(data: str, model: Model, *, function: str = "choose") -> Images:
         raise OptionError(function, "CHOOSE-2", "a folder of images, one folder a class, or none", f"--data {data}")
     files = tuple(_labelled(folder))
     if not files:
-        raise OptionError(function, "CHOOSE-2", f"images in folders in {folder}", "none; names end in .png, .jpg, …")
+        raise OptionError(
+            function, "CHOOSE-2", "images, one folder a class", f"none in {folder} (their names end in .png, .jpg, …)"
+        )
     _pillow(function)
     return Images(files)
 
@@ -116,7 +118,7 @@ def read_image(file: Path, model: Model) -> Float[Tensor, "channels rows columns
     """An image as the model was trained to see it: its middle, resized to the model's size, normalised.
 
     Raises:
-        OSError: it cannot be read; SyntaxError and ValueError are what Pillow says of some broken files.
+        OSError: it cannot be read; of some broken files Pillow says something else.
     """
     from PIL import Image  # noqa: PLC0415 -- only a folder of images needs it
 

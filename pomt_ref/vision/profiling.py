@@ -147,11 +147,11 @@ def _measure_accuracy(
         return
     said, labels = predictions(model, images, count, batch=batch, seed=seed)
     expected = labels if reference is None else reference[0]
-    kept.add("right", count, 0, int((said == expected).sum()))
+    kept.add("right", count, 0, float((said == expected).sum()))
     for file in images.unreadable:
         if kept.get("unreadable", str(file), 0) is None:
-            kept.add("unreadable", str(file), 0, 1)
-    kept.add("images", count, 0, len(said))
+            kept.add("unreadable", str(file), 0, 1.0)
+    kept.add("images", count, 0, float(len(said)))
 
 
 def _once(kept: Measurements, quantity: str, count: int, repeat: int, measure: Callable[[], float]) -> None:
