@@ -156,7 +156,7 @@ class TestDigits:
 class TestAccuracy:
     """Every method shortens by R; POMT loses less than a random order."""
 
-    @pytest.mark.parametrize("method", ["POMT", "Top-K", "EViT", "random"])
+    @pytest.mark.parametrize("method", ["POMT", "Top-K", "EViT", "random", "inverted POMT"])
     @pytest.mark.parametrize("remove", [1, 8, 15])
     def test_every_method_removes_as_many_tokens(
         self, model: DigitsViT, images: Tensor, method: str, remove: int
@@ -194,13 +194,15 @@ class TestAccuracy:
             ("Top-K", 8),
             ("EViT", 8),
             ("random", 8),
+            ("inverted POMT", 8),
         ]
         assert all(0 <= value <= 1 for row in rows for value in row.values)
         assert rows[0].mean == pytest.approx(accuracy(model, digits), abs=1e-3), "the mean should be that of all images"
         assert {len(row.values) for row in rows} == {3}
-        unpruned, pomt, _, _, random = (row.mean for row in rows)
+        unpruned, pomt, _, _, random, inverted = (row.mean for row in rows)
         assert unpruned >= pomt - 0.01
         assert pomt >= random + 0.015
+        assert random >= inverted + 0.015
 
     def test_mean_and_deviation_are_those_of_the_seeds(self) -> None:
         row = Accuracies("POMT", 8, (0.9, 1.0, 0.8))
