@@ -20,8 +20,8 @@ class Block(nn.Module):
 class Tiny(nn.Module):
     """Two blocks over a class token and sixteen patches of an 8 x 8 image in three colours."""
 
-    image_shape = (3, 8, 8)
-    num_prefix_tokens = 1
+    image_shape: tuple[int, ...] | None = (3, 8, 8)
+    num_prefix_tokens: int | None = 1
 
     def __init__(self, width: int = 6) -> None:
         super().__init__()
@@ -42,13 +42,13 @@ class Tiny(nn.Module):
 class Shapeless(Tiny):
     """Says nowhere what it eats."""
 
-    image_shape = None  # type: ignore[assignment] -- what is wrong with it
+    image_shape: tuple[int, ...] | None = None
 
 
 class Prefixless(Tiny):
     """Says nowhere how many prefix tokens it has."""
 
-    num_prefix_tokens = None  # type: ignore[assignment] -- what is wrong with it
+    num_prefix_tokens: int | None = None
 
 
 class Blockless(Tiny):

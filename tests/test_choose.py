@@ -203,7 +203,7 @@ class TestProfile:
             profiling.predictions(model, images, 17, batch=4, seed=0)
 
 
-def run(*arguments: str | Path) -> int:
+def run(*arguments: str | Path | float) -> int:
     """The command with two rounds at two token counts."""
     return main(["choose", "--rounds", "2", "--batch-size", "16", *map(str, arguments)])
 
@@ -306,7 +306,8 @@ class TestPicture:
 
     def test_choice_and_steps_are_marked(self) -> None:
         tokens = tuple(range(2, 30))
-        latency = tuple(Timing(*(t + (20 if t > 12 else 0) + d for d in (0.0, -0.1, 0.1)), 5) for t in tokens)
+        medians = [t + (20.0 if t > 12 else 0.0) for t in tokens]
+        latency = tuple(Timing(middle, middle - 0.1, middle + 0.1, 5) for middle in medians)
         accuracy = tuple(1 - math.exp(-t / 5) for t in tokens)
         curves = Curves(
             tokens, latency, accuracy, labelled=False, images=32, unreadable=(), choice=Choice(17, 12, accuracy)
@@ -315,7 +316,9 @@ class TestPicture:
         above, middle, _ = figure.axes
         assert [text.get_text() for text in above.texts] == ["12→13: ×2.75"]
         assert middle.get_ylabel() == "agreement with\nthe whole model (%)"
-        (label,) = (text.get_text() for text in above.get_legend().get_texts())
+        legend = above.get_legend()
+        assert legend is not None
+        (label,) = (text.get_text() for text in legend.get_texts())
         assert label == "R = 17: 12 of 29 tokens"
         table = curves_table(curves)
         assert table.columns[4].header == "agreement (%)"

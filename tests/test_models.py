@@ -11,12 +11,13 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import save_file
-from torch import nn
+from torch import Tensor
 
 from pomt_ref.errors import CountError, DeviceError, MissingExtraError, OptionError
 from pomt_ref.vision.images import find_images, read_image
 from pomt_ref.vision.models import Model, load
 from pomt_ref.vision.shortening import random_rows, shortened
+from pomt_ref.vision.vit import DigitsViT
 from tests.made_models import Tiny
 
 
@@ -203,7 +204,7 @@ class TestShortening:
 
     def test_model_sees_the_rows_only(self) -> None:
         model = load("digits")
-        seen: list[torch.Tensor] = []
+        seen: list[Tensor] = []
         handles = [
             block.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0])) for block in model.blocks[:1]
         ]
@@ -217,15 +218,16 @@ class TestShortening:
             short = model.logits(pixels)
         assert torch.equal(model.logits(pixels), whole), "nothing is left behind"
         assert not torch.equal(short, whole)
-        expected = manual(model.module, seen[0], rows)
+        expected = manual(model, seen[0], rows)
         assert torch.equal(short, expected)
 
 
-def manual(module: nn.Module, tokens: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+def manual(model: Model, tokens: Tensor, rows: Tensor) -> Tensor:
     """The blocks on chosen rows, one sample at a time."""
+    assert isinstance(model.module, DigitsViT)
     chosen = torch.stack([sample[row] for sample, row in zip(tokens, rows, strict=True)])
     with torch.inference_mode():
-        for block in module.blocks:  # type: ignore[union-attr] -- a ModuleList
+        for block in model.blocks:
             chosen = block(chosen)
-        logits: torch.Tensor = module.head(module.norm(chosen[:, 0]))  # type: ignore[operator] -- modules
+        logits: Tensor = model.module.head(model.module.norm(chosen[:, 0]))
     return logits

@@ -6,8 +6,13 @@ Importing this module needs matplotlib (extra ``plots``).
 from collections.abc import Sequence
 from typing import Final
 
+from pomt_ref.errors import MissingExtraError
 from pomt_ref.vision.digits import Accuracies
-from pomt_ref.vision.pictures import Figure
+
+try:
+    from matplotlib.figure import Figure
+except ImportError as _error:
+    raise MissingExtraError("accuracycurves", "plots", "matplotlib") from _error
 
 STYLES: Final = (
     ("#0b5394", "o"),

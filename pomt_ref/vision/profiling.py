@@ -97,7 +97,8 @@ def profile(
     done, whole = 0, len(counts) * (rounds + 1)
     for repeat in range(rounds):
         for count in counts:
-            _once(kept, "latency", count, repeat, lambda k=count: latency(model, k, batch=batch, seed=seed))
+            if kept.get("latency", count, repeat) is None:
+                kept.add("latency", count, repeat, latency(model, count, batch=batch, seed=seed))
             done += 1
             progress(f"latency at {count} tokens, round {repeat + 1} of {rounds}", done, whole)
     predicted = None if images.labelled else predictions(model, images, model.tokens, batch=batch, seed=seed)
@@ -152,12 +153,6 @@ def _measure_accuracy(
         if kept.get("unreadable", str(file), 0) is None:
             kept.add("unreadable", str(file), 0, 1.0)
     kept.add("images", count, 0, float(len(said)))
-
-
-def _once(kept: Measurements, quantity: str, count: int, repeat: int, measure: Callable[[], float]) -> None:
-    """Measure what is not known yet."""
-    if kept.get(quantity, count, repeat) is None:
-        kept.add(quantity, count, repeat, measure())
 
 
 def _rows(model: Model, batch: int, count: int, *, seed: int) -> Tensor:

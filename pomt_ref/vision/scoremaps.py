@@ -9,8 +9,15 @@ from typing import Final
 from jaxtyping import Float
 from torch import Tensor
 
+from pomt_ref.errors import MissingExtraError
 from pomt_ref.types import Trace
-from pomt_ref.vision.pictures import Axes, Figure, show_image
+from pomt_ref.vision.pictures import show_image
+
+try:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+except ImportError as _error:  # pragma: no cover -- pictures refuses first
+    raise MissingExtraError("scoremaps", "plots", "matplotlib") from _error
 
 PARTS: Final = (
     ("attention m", "POMT-ATT-2", 1.0),
