@@ -7,14 +7,14 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-from pomt_ref.cli import checking, models, vectors
+from pomt_ref.cli import checking, models, supervising, vectors
 from pomt_ref.cli.numbers import DTYPES, PROFILES
 from pomt_ref.version import __version__
 
 COULD_NOT_RUN: Final = 2
 """Exit status: there was nothing to check, or an argument was wrong; argparse uses the same."""
 
-__all__ = ["COULD_NOT_RUN", "DTYPES", "PROFILES", "TRACEBACK", "build_parser", "main"]
+__all__ = ["COULD_NOT_RUN", "DTYPES", "PROFILES", "TRACEBACK", "build_parser", "main", "program"]
 
 TRACEBACK: Final = "POMT_REF_TRACEBACK"
 """Environment variable: where it is set, a fault of this program ends in a traceback, for who mends it."""
@@ -58,6 +58,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"pomt-ref {parsed.command}: a fault of this program: {told} ({TRACEBACK}=1 shows where)", file=sys.stderr
         )
     return COULD_NOT_RUN
+
+
+def program() -> int:
+    """``pomt-ref`` in a shell: as :func:`main`, and a check outlives an implementation that ends its process."""
+    return supervising.program(main, sys.argv[1:])
 
 
 def _run(parsed: argparse.Namespace) -> int:

@@ -37,6 +37,7 @@ def add_check(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     drawn.add_argument("--seed", type=natural, default=0, metavar="N", help="the same seed draws the same cases")
     drawn.add_argument("--cases", type=Path, metavar="FILE", help="safetensors file with x, attn, v of a real model")
     drawn.add_argument("--jobs", type=positive, default=1, metavar="N", help="processes to share the work between")
+    drawn.add_argument("--apart", action="store_true", help="hold it in a process of its own, which it may end")
     drawn.add_argument("--shard", metavar="K/N", help="only the K-th of N shares; pomt-ref merge joins them")
     drawn.add_argument("--timeout", type=seconds, default=60.0, metavar="S", help="seconds a call may take (60)")
     _add_reports(command)

@@ -67,6 +67,7 @@ def check(parsed: argparse.Namespace) -> int:
             save=parsed.save,
             time_limit=parsed.timeout,
             jobs=parsed.jobs,
+            apart=parsed.apart,
             shard=parsed.shard,
             progress=progress,
         )

@@ -58,6 +58,7 @@ class Progress:
     """Where to tell how far a check is; the default tells nothing."""
 
     clause_begins: Callable[[Law, int], None] = field(default=lambda _law, _cases: None)
+    case_begins: Callable[[Law, Case], None] = field(default=lambda _law, _case: None)
     case_ends: Callable[[], None] = field(default=lambda: None)
     clause_ends: Callable[[Row], None] = field(default=lambda _row: None)
 
@@ -173,6 +174,7 @@ class _Tally:
 
     def judge(self, law: Law, case: Case, subject: CallableSubject) -> None:
         """Check one case, and remember how it went."""
+        self.progress.case_begins(law, case)
         try:
             # NumPy's own settings: an implementation may have made warnings of it errors.
             with np.errstate(divide="warn", over="warn", under="ignore", invalid="warn"):
