@@ -47,7 +47,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _run(parsed)
     except PomtError as error:
-        print(f"pomt-ref {error}", file=sys.stderr)
+        told = f"{error}"
+        about = f"{parsed.command} {told.removeprefix('check ')}" if told.startswith("check ") else told
+        print(f"pomt-ref {about}", file=sys.stderr)
     except KeyboardInterrupt:
         print(f"pomt-ref {parsed.command}: interrupted", file=sys.stderr)
     except Exception as error:

@@ -57,6 +57,7 @@ def add_replay(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     command.add_argument("file", type=Path, metavar="FILE", help="case-….safetensors")
     command.add_argument("--subject", metavar="package.module:attribute", help="another implementation")
     command.add_argument("--device", metavar="DEVICE", help="another device")
+    command.add_argument("--timeout", type=seconds, default=60.0, metavar="S", help="seconds a call may take (60)")
 
 
 def add_merge(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

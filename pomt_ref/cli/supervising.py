@@ -5,7 +5,7 @@ import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NoReturn
 
 ENDS_PROCESS: Final = "POMT_REF_ENDS_PROCESS"
 """Environment variable of such a process: a call that cannot be interrupted ends it."""
@@ -28,7 +28,7 @@ def supervised(run: Callable[[], int]) -> int | Ended:
     """Run a function in a process forked for it, before anything heavy was imported.
 
     Arguments:
-        run: what it does; its value is the exit status. In the forked process this function returns it.
+        run: what it does; its value is the exit status.
 
     Returns:
         the exit status; or how the process ended before the function did.
@@ -38,12 +38,7 @@ def supervised(run: Callable[[], int]) -> int | Ended:
     sys.stderr.flush()
     child = os.fork()
     if child == 0:  # pragma: no cover -- in another process
-        os.close(reading)
-        os.environ[ENDS_PROCESS] = "1"
-        try:
-            return run()
-        finally:
-            os.write(writing, b"!")
+        _run_to_the_end(run, writing)
     os.close(writing)
     before = (
         signal.signal(signal.SIGINT, signal.SIG_IGN),
@@ -64,6 +59,19 @@ def supervised(run: Callable[[], int]) -> int | Ended:
     return Ended(f"exit status {code}", code)
 
 
+def _run_to_the_end(run: Callable[[], int], writing: int) -> NoReturn:  # pragma: no cover -- in another process
+    """What the forked process does; the byte that it writes says that it came to its end."""
+    os.environ[ENDS_PROCESS] = "1"
+    try:
+        status = run()
+    except SystemExit as ended:  # of argparse
+        status = ended.code if isinstance(ended.code, int) else 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.write(writing, b"!")
+    os._exit(status)
+
+
 def program(main: Callable[[list[str]], int], arguments: list[str]) -> int:
     """The command as a process: a check whose process the implementation ends is run again, apart.
 
@@ -78,7 +86,9 @@ def program(main: Callable[[list[str]], int], arguments: list[str]) -> int:
         return main(arguments)
     ended = supervised(lambda: main(arguments))
     if isinstance(ended, Ended) and ended.how not in FROM_OUTSIDE:
-        _tell(f"{_subject_of(arguments)} ended the process ({ended.how}); it is checked again, in a process apart")
+        _tell(
+            f"{_subject_of(arguments)} ended the process ({ended.how}), or hung; it is checked again, in a process apart"
+        )
         ended = supervised(lambda: main([*arguments, "--apart"]))
     if isinstance(ended, Ended):
         why = "; out of memory, perhaps" if ended.how == "SIGKILL" else ""

@@ -183,6 +183,8 @@ class _Tally:
             self.not_offered = True
             return
         except LawViolation as violation:
+            if self.case is not None and violation.clause != (self.blocked_by or law.clause):
+                return  # shrinking keeps to what was found: a smaller case that breaks another clause is no smaller one
             self.blocked_by = None if violation.clause == law.clause else violation.clause
             message = str(violation) if self.blocked_by is None else f"{law.clause} blocked by {violation}"
             self._fail(case, message, violation.sample)

@@ -152,14 +152,16 @@ def require(
     device: str = "cpu",
     claims: ProfileName | None = None,
     framework: Framework | None = None,
+    time_limit: float = TIME_LIMIT,
 ) -> None:
     """Hold an implementation against one clause on one case: what a report's snippet ends with.
 
     Raises:
         LawViolation: the clause is broken.
         SubjectFailedError: the implementation raised, or returned what is no output.
+        TimeLimitError: a call took longer than ``time_limit`` seconds.
     """
-    held = _held(subject, method, device, claims, framework, None, Watch())
+    held = _held(subject, method, device, claims, framework, None, Watch(float(time_limit)))
     for law in chosen_laws(held.name, method, [clause]):
         law.check(case, held)
 
