@@ -119,9 +119,20 @@ class TestApart:
         with pytest.raises(SubjectError, match=r"an implementation that can be called, got a process that ended"):
             check("tests.test_apart:right", apart=True, clauses="POMT-COUNT-1", max_examples=2)
 
+    def test_kernel_that_forks_is_held_once(self) -> None:
+        report = check("tests.test_apart:forks", apart=True, clauses="POMT-COUNT-1", max_examples=2)
+        assert report.conforms
+
     def test_error_of_a_process_is_raised_here(self) -> None:
         with pytest.raises(SubjectError, match="expected a call that returns"):
             check("tests.test_apart:nothing", apart=True, clauses="POMT-COUNT-1", max_examples=2)
+
+
+def forks(x: Tensor, attn: Tensor, v: Tensor, *, prefix: int, keep: int) -> Tensor:
+    """One that forks, and whose copy comes back from the call by an error."""
+    if os.fork() == 0:
+        raise SystemExit(3)
+    return right(x, attn, v, prefix=prefix, keep=keep)
 
 
 def nothing(*_tensors: Tensor, prefix: int, keep: int) -> int:

@@ -86,9 +86,7 @@ def program(main: Callable[[list[str]], int], arguments: list[str]) -> int:
         return main(arguments)
     ended = supervised(lambda: main(arguments))
     if isinstance(ended, Ended) and ended.how not in FROM_OUTSIDE:
-        _tell(
-            f"{_subject_of(arguments)} ended the process ({ended.how}), or hung; it is checked again, in a process apart"
-        )
+        _tell(f"{_subject_of(arguments)} ended the process ({ended.how}), or hung; checked again, in a process apart")
         ended = supervised(lambda: main([*arguments, "--apart"]))
     if isinstance(ended, Ended):
         why = "; out of memory, perhaps" if ended.how == "SIGKILL" else ""

@@ -86,8 +86,10 @@ class Watch:
             yield
             return
         with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
+            process = os.getpid()
             faulthandler.dump_traceback_later(seconds, exit=True, file=nowhere)
             try:
                 yield
             finally:
-                faulthandler.cancel_dump_traceback_later()
+                if os.getpid() == process:  # in a copy that a call forked there is no watchdog to wait for
+                    faulthandler.cancel_dump_traceback_later()
