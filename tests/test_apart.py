@@ -147,13 +147,13 @@ class TestNote:
         note = Note(tmp_path / "note")
         note.write("POMT-RANK-1", CASE)
         note.write("POMT-RANK-1", CASE)
-        death = note.death(5, -signal.SIGSEGV, limit=60)
+        death = note.death(5, -signal.SIGSEGV, limit=60.0)
         assert (death.task, death.how, death.clause, death.shape) == (5, "SIGSEGV", "POMT-RANK-1", CASE.shape)
         assert (death.family, death.seed, death.cases, death.late) == ("ordinary", 3, 2, False)
         time.sleep(0.02)
         assert note.death(5, 1, limit=0.01).late
         note.clear()
-        assert note.death(5, 1, limit=60).shape is None
+        assert note.death(5, 1, limit=60.0).shape is None
 
 
 class TestWatchdog:
