@@ -1,6 +1,5 @@
 """POMT-ATT-1 beside the output of attention, from queries, keys and values, in one pass and O(N) memory."""
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from math import isfinite, prod
 from numbers import Integral, Real
-from typing import Final
+from typing import Final, cast
 
 import torch
 from torch import Tensor
@@ -31,26 +31,32 @@ MIB: Final = 2**20
 """Bytes."""
 
 
-def scale_of(function: str, scale: float | None, *, features: int) -> float:
-    """What products of queries and keys are multiplied by: one over the root of D, unless told."""
+def scale_of(function: str, scale: object, *, features: int) -> float:
+    """What products of queries and keys are multiplied by: one over the root of D, unless told.
+
+    >>> scale_of("streaming_attention", None, features=64)
+    0.125
+    """
     if scale is None:
-        return features**-0.5
-    if isinstance(scale, bool) or not isinstance(scale, Real | torch.SymFloat):
+        return cast("float", features**-0.5)
+    if isinstance(scale, torch.SymFloat):
+        return cast("float", scale)
+    if isinstance(scale, bool) or not isinstance(scale, Real):
         raise KindError(function, CLAUSE, "scale, a number", f"scale={scale!r}")
-    if not isinstance(scale, torch.SymFloat) and not isfinite(scale):
+    if not isfinite(scale):
         raise OptionError(function, CLAUSE, "a finite scale", f"scale={scale!r}")
-    return scale if isinstance(scale, torch.SymFloat) else float(scale)
+    return float(scale)
 
 
-def rows_of(function: str, rows: int | None) -> int | None:
+def rows_of(function: str, rows: object) -> int | None:
     """Query rows a block, at least one; None leaves the choice to the algorithm."""
     if rows is None:
         return None
     if isinstance(rows, bool) or not isinstance(rows, Integral):
         raise KindError(function, CLAUSE, "rows, an int", f"rows={rows!r}")
-    if rows < 1:
+    if int(rows) < 1:
         raise CountError(function, CLAUSE, "rows >= 1", f"rows={rows}")
-    return contracts.plain(rows)
+    return int(rows)
 
 
 def lse(function: str, lse: Tensor, *, q: Tensor, check: Check) -> None:
@@ -80,7 +86,9 @@ def sums(function: str, sums: Tensor, *, x: Tensor, prefix: int, check: Check) -
     if sums.dtype != score_dtype(x.dtype):
         raise DtypeError(function, "POMT-PREC-1", f"sums in {score_dtype(x.dtype)}", f"{sums.dtype}")
     if sums.device != x.device:
-        raise DeviceError(function, "POMT-PREC-1", "x and sums on one device", f"x on {x.device}, sums on {sums.device}")
+        raise DeviceError(
+            function, "POMT-PREC-1", "x and sums on one device", f"x on {x.device}, sums on {sums.device}"
+        )
     contracts.finite(function, CLAUSE, sums=sums, check=check)
     if check == "values" and (sums < 0).any():
         raise ValuesError(function, CLAUSE, "sums >= 0", f"{sums.min().item():.9g}")

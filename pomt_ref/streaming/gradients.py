@@ -11,6 +11,7 @@ from torch import Tensor
 from pomt_ref.streaming.blocks import head_attention, row_buffer, spans
 from pomt_ref.types import score_dtype
 
+
 def one_pass_gradients(
     upstream: Float[Tensor, "batch heads tokens values"],
     upstream_sums: Float[Tensor, "batch patches"],

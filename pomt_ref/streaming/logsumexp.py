@@ -62,7 +62,7 @@ def attention_sums_from_lse(
     boundary.lse("attention_sums_from_lse", lse, q=q, check=check)
     scale = boundary.scale_of("attention_sums_from_lse", scale, features=q.shape[-1])
     side = SIDE if rows is None else rows
-    sums = operators.attention_sums_from_lse(q, k, lse, contracts.plain(prefix), scale, side)
+    sums: Tensor = operators.attention_sums_from_lse(q, k, lse, contracts.plain(prefix), scale, side)
     contracts.finite("attention_sums_from_lse", "POMT-ATT-1", sums=sums, check=check)
     return sums
 
@@ -93,13 +93,15 @@ def is_fused(q: Float[Tensor, "batch heads tokens features"]) -> bool:
 
 def _on_cpu(q: Tensor, k: Tensor, scale: float) -> Tensor:
     """Flash attention for CPU; keys stand for the values that nobody asks for."""
-    _, lse = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(q, k, k, scale=scale)  # noqa: SLF001 -- the one that returns it
+    lse: Tensor
+    _, lse = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(q, k, k, scale=scale)  # noqa: SLF001 -- what returns it
     return lse
 
 
 def _on_cuda(q: Tensor, k: Tensor, scale: float) -> Tensor:
     """Memory-efficient attention for CUDA, whose logsumexp is padded to a multiple of 32 queries."""
-    _, lse, _, _ = torch.ops.aten._scaled_dot_product_efficient_attention(q, k, k, None, True, scale=scale)  # noqa: FBT003, SLF001 -- as above; torch's own positions
+    fused = torch.ops.aten._scaled_dot_product_efficient_attention  # noqa: SLF001 -- as above
+    lse: Tensor = fused(q, k, k, attn_bias=None, compute_log_sumexp=True, scale=scale)[1]
     return lse[..., : q.shape[2]]
 
 

@@ -6,7 +6,6 @@ the sums alone none flows (POMT-META-7), and asking for it is an error.
 
 from typing import Any, Final, NoReturn
 
-import torch
 from torch import Tensor
 from torch.library import custom_op
 
@@ -20,9 +19,7 @@ LAYER: Final = "Tensor q, Tensor k, Tensor v, int prefix, float scale, int rows"
 
 
 @custom_op("pomt_ref::streaming_attention", mutates_args=(), schema=f"({LAYER}) -> (Tensor, Tensor)")
-def streaming_attention(
-    q: Tensor, k: Tensor, v: Tensor, prefix: int, scale: float, rows: int
-) -> tuple[Tensor, Tensor]:
+def streaming_attention(q: Tensor, k: Tensor, v: Tensor, prefix: int, scale: float, rows: int) -> tuple[Tensor, Tensor]:
     """Attention and its sums."""
     block = min(rows, q.shape[2]), q.shape[2]
     with within_memory("streaming_attention", block, dtype=score_dtype(q.dtype)):

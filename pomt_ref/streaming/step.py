@@ -155,19 +155,23 @@ def _prune(
     return prune_by(function, x, scores, prefix=prefix, keep=keep, check=check)
 
 
-def choose(function: str, algorithm: str, q: Float[Tensor, "batch heads tokens features"]) -> Algorithm:
+def choose(function: str, algorithm: object, q: Float[Tensor, "batch heads tokens features"]) -> Algorithm:
     """The algorithm that is asked for, or the one for the device of the queries.
 
-    On a CPU the one pass takes one product a head where the other takes three; on CUDA the fused kernel is the fast way.
+    On a CPU the one pass takes one product a head where the other takes three; on CUDA the fused kernel is faster.
     """
-    if not isinstance(algorithm, str) or algorithm not in ASKED:
-        raise OptionError(function, "POMT-ATT-1", f"algorithm in {ASKED}", f"algorithm={algorithm!r}")
-    if algorithm == "auto":
-        return "logsumexp" if q.device.type == "cuda" and is_fused(q) else "one pass"
-    if algorithm == "logsumexp" and not is_fused(q):
-        got = f"q of {q.shape[-1]} features in {q.dtype} on {q.device}"
-        raise DeviceError(function, "POMT-ATT-1", "queries that a fused kernel of torch takes", got)
-    return algorithm  # type: ignore[return-value]
+    match algorithm:
+        case "auto":
+            return "logsumexp" if q.device.type == "cuda" and is_fused(q) else "one pass"
+        case "one pass":
+            return "one pass"
+        case "logsumexp" if is_fused(q):
+            return "logsumexp"
+        case "logsumexp":
+            got = f"{q.shape[-1]} features in {q.dtype} on {q.device.type}"
+            raise DeviceError(function, "POMT-ATT-1", "queries that a fused kernel of torch takes", got)
+        case _:
+            raise OptionError(function, "POMT-ATT-1", f"algorithm in {ASKED}", f"algorithm={algorithm!r}")
 
 
 def attention_sums_by(
@@ -180,7 +184,10 @@ def attention_sums_by(
     rows: int | None,
 ) -> Float[Tensor, "batch tokens-{prefix}"]:
     """POMT-ATT-1 by either algorithm; both are exact but for their rounding."""
+    sums: Tensor
     if algorithm == "one pass":
-        return operators.attention_sums(q, k, prefix, scale, ROWS if rows is None else rows)
-    lse = logsumexp(q, k, scale=scale)
-    return operators.attention_sums_from_lse(q, k, lse, prefix, scale, SIDE if rows is None else rows)
+        sums = operators.attention_sums(q, k, prefix, scale, ROWS if rows is None else rows)
+    else:
+        lse = logsumexp(q, k, scale=scale)
+        sums = operators.attention_sums_from_lse(q, k, lse, prefix, scale, SIDE if rows is None else rows)
+    return sums

@@ -34,7 +34,8 @@ INPUTS: Final = {
     "x": "B N C", "attn": "B H N N", "v": "B H N D", "sums": "B n", "scores": "B n", "order": "B n", "rows": "B k",
     "discarded": "B m C", "weights": "B m",
     "q": "B H N D", "k": "B H N D", "values": "B H N E", "lse": "B H N", "upstream": "B H N E",
-    "q_rows": "H r D", "q_all": "H N D", "k_all": "H N D", "v_all": "H N E", "out_rows": "H r E", "buffer": "r N", "spare": "r N",
+    "q_rows": "H r D", "q_all": "H N D", "k_all": "H N D", "v_all": "H N E", "out_rows": "H r E",
+    "buffer": "r N", "spare": "r N",
     "q_tile": "H r D", "k_tile": "H s D", "tile": "r s", "other_tile": "r s", "lse_all": "H N",
     "q_row": "r D", "k_row": "N D",
 }  # fmt: skip
@@ -135,8 +136,12 @@ CLAIMS: Final = (
     step("EVIT-1", "siblings.evit_prune__keep(x, attn, prefix=P, keep=T)", **KEEP, length="P+T+1"),
     step("EVIT-1", "siblings.evit_prune__remove(x, attn, prefix=P, remove=R)", **REMOVE, length="N-R"),
     step(
-        "POMT-PRUNE-1", 'pruning.prune_by("prune", x, scores, prefix=P, keep=T, check="none")',
-        kept="T", discarded="n-T", length="P+T+1", patches="n",
+        "POMT-PRUNE-1",
+        'pruning.prune_by("prune", x, scores, prefix=P, keep=T, check="none")',
+        kept="T",
+        discarded="n-T",
+        length="P+T+1",
+        patches="n",
     ),
     Claim("POMT-ATT-1", "streaming.blocks.head_attention(q_row, k_row, buffer, scale=1.0)", {"": "r N"}),
     Claim("POMT-ATT-1", "streaming.blocks.strongest_head(q_rows, k_all, buffer, spare, scale=1.0)", {"": "r N"}),
@@ -155,8 +160,7 @@ CLAIMS: Final = (
     Claim("POMT-ATT-1", "streaming.blocks.row_buffer(q, rows=r)", {"": "r N"}),
     Claim(
         "POMT-ATT-1",
-        "streaming.gradients.one_pass_gradients("
-        "upstream, sums, q, k, values, prefix=P, scale=1.0, rows=r)",
+        "streaming.gradients.one_pass_gradients(upstream, sums, q, k, values, prefix=P, scale=1.0, rows=r)",
         {"[0]": "B H N D", "[1]": "B H N D", "[2]": "B H N E"},
     ),
     Claim("POMT-ATT-1", "streaming.gradients.winning_head(q_rows, k_all, buffer, spare, scale=1.0)", {"": "r N"}),
