@@ -13,7 +13,7 @@ from pomt_ref.magnitude import magnitude_score
 from pomt_ref.pruning import planned_keep, prune_by
 from pomt_ref.streaming import boundary, operators
 from pomt_ref.streaming.blocks import ROWS
-from pomt_ref.streaming.logsumexp import is_fused, logsumexp
+from pomt_ref.streaming.fused import is_fused, logsumexp
 from pomt_ref.streaming.tiles import SIDE
 from pomt_ref.types import Check, Normalisation, Pruned
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from pomt_ref import contracts
 from pomt_ref.streaming import boundary, operators
 from pomt_ref.streaming.tiles import SIDE
-from pomt_ref.types import Check
+from pomt_ref.types import Check, score_dtype
 
 ALIGNMENT: Final = 16
 """Bytes that a row of queries must be a multiple of for torch's memory-efficient kernel on CUDA."""
@@ -70,13 +70,12 @@ def attention_sums_from_lse(
 def logsumexp(
     q: Float[Tensor, "batch heads tokens features"], k: Float[Tensor, "batch heads tokens features"], *, scale: float
 ) -> Float[Tensor, "batch heads tokens"]:
-    """The logsumexp that torch's fused kernel of this device returns beside its output.
+    """The logsumexp that torch's fused kernel of this device returns beside its output, in float32 or wider.
 
     >>> logsumexp(torch.zeros(1, 1, 2, 8), torch.zeros(1, 1, 2, 8), scale=1.0)
     tensor([[[0.6931, 0.6931]]])
     """
-    # The kernel for CPU reads strides other than one in the last axis as if they were one: wrong numbers, no error.
-    return FUSED[q.device.type](q.contiguous(), k.contiguous(), scale)
+    return FUSED[q.device.type](q, k, scale)
 
 
 def is_fused(q: Float[Tensor, "batch heads tokens features"]) -> bool:
@@ -85,23 +84,29 @@ def is_fused(q: Float[Tensor, "batch heads tokens features"]) -> bool:
     >>> is_fused(torch.zeros(1, 1, 2, 3))
     True
     """
-    if q.device.type == "cpu":
-        return True
-    aligned = q.shape[-1] * q.element_size() % ALIGNMENT == 0
-    return q.device.type in FUSED and q.dtype != torch.float64 and aligned
+    if q.device.type != "cuda":
+        return q.device.type in FUSED
+    return q.dtype != torch.float64 and q.shape[-1] * q.dtype.itemsize % ALIGNMENT == 0
 
 
 def _on_cpu(q: Tensor, k: Tensor, scale: float) -> Tensor:
-    """Flash attention for CPU; keys stand for the values that nobody asks for."""
+    """Flash attention for CPU; keys stand for the values that nobody asks for.
+
+    For half precision this kernel takes exponentials of about 20 bits, so it is asked in float32; and a last axis
+    whose stride is not one it reads as if it were, without an error.
+    """
+    wide = score_dtype(q.dtype)
+    queries, keys = q.to(wide).contiguous(), k.to(wide).contiguous()
     lse: Tensor
-    _, lse = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(q, k, k, scale=scale)  # noqa: SLF001 -- what returns it
+    _, lse = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(queries, keys, keys, scale=scale)  # noqa: SLF001 -- what returns it
     return lse
 
 
 def _on_cuda(q: Tensor, k: Tensor, scale: float) -> Tensor:
     """Memory-efficient attention for CUDA, whose logsumexp is padded to a multiple of 32 queries."""
+    queries, keys = q.contiguous(), k.contiguous()
     fused = torch.ops.aten._scaled_dot_product_efficient_attention  # noqa: SLF001 -- as above
-    lse: Tensor = fused(q, k, k, attn_bias=None, compute_log_sumexp=True, scale=scale)[1]
+    lse: Tensor = fused(queries, keys, keys, attn_bias=None, compute_log_sumexp=True, scale=scale)[1]
     return lse[..., : q.shape[2]]
 
 
