@@ -4,13 +4,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
+import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
 from torch import Tensor
 
 from pomt_ref.conformance import as_subject, from_queries, run_law
 from pomt_ref.streaming import attention_sums_from_lse, blocks, prune_qkv, streaming_attention, tiles
-from pomt_ref.testing import LAYER_FAMILIES, LawViolation, LayerCase, LayerShape, build_layer, laws_of
+from pomt_ref.testing import LAYER_FAMILIES, LawViolation, LayerCase, LayerShape, build_layer, laws_of, layer_cases
 from pomt_ref.testing.laws import (
     output_is_that_of_attention,
     streamed_sums_are_those_of_the_matrix,
@@ -212,6 +214,27 @@ def rejected(hold: Callable[[LayerCase], None]) -> list[str]:
         except LawViolation as violation:
             said.append(str(violation))
     return said
+
+
+class TestCases:
+    """Layers are drawn by their shape and a seed, and told in one line."""
+
+    @settings(max_examples=20, derandomize=True, database=None, deadline=None)
+    @given(case=layer_cases(dtype="bfloat16"))
+    def test_layers_are_what_they_say(self, case: LayerCase) -> None:
+        shape = case.shape
+        assert case.q.shape == case.k.shape == (shape.batch, shape.heads, shape.tokens, shape.features)
+        assert case.v.shape == (*case.q.shape[:3], shape.values)
+        assert 0 <= shape.prefix < shape.tokens
+        assert torch.equal(torch.tensor(case.q).bfloat16().double(), torch.tensor(case.q)), "no number is rounded"
+        again = build_layer(case.family, shape, seed=case.seed, dtype="bfloat16")
+        assert np.array_equal(again.k, case.k)
+
+    def test_layer_reads_as_a_line(self) -> None:
+        assert repr(build_layer("large logits", SHAPES[0], seed=3, dtype="float16")) == (
+            "<LayerCase batch=2 heads=3 tokens=7 features=4 values=2 prefix=2 rows=3 seed=3 dtype=float16 "
+            "(family: large logits)>"
+        )
 
 
 class TestMutants:

@@ -48,6 +48,7 @@ def streaming_attention(
     Source: arXiv 2407.05941 section 3.3. Deviation: the authors' code holds the matrix of all heads, in the dtype of
     its inputs.
 
+    >>> import torch
     >>> q, k = torch.zeros(1, 2, 3, 4), torch.zeros(1, 2, 3, 4)
     >>> out, sums = streaming_attention(q, k, torch.ones(1, 2, 3, 1), prefix=1)
     >>> out.flatten(), sums

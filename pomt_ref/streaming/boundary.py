@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from math import isfinite, prod
 from numbers import Integral, Real
-from typing import Final, cast
+from typing import Final
 
 import torch
 from torch import Tensor
@@ -38,14 +38,14 @@ def scale_of(function: str, scale: object, *, features: int) -> float:
     0.125
     """
     if scale is None:
-        return cast("float", features**-0.5)
-    if isinstance(scale, torch.SymFloat):
-        return cast("float", scale)
-    if isinstance(scale, bool) or not isinstance(scale, Real):
+        return float(features**-0.5)
+    # A symbol of torch, while a graph is traced: an operator takes a number, so the graph is for this one.
+    if isinstance(scale, bool) or not isinstance(scale, Real | torch.SymFloat):
         raise KindError(function, CLAUSE, "scale, a number", f"scale={scale!r}")
-    if not isfinite(scale):
+    number = float(scale)
+    if not isfinite(number):
         raise OptionError(function, CLAUSE, "a finite scale", f"scale={scale!r}")
-    return float(scale)
+    return number
 
 
 def rows_of(function: str, rows: object) -> int | None:

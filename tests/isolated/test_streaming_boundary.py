@@ -396,7 +396,8 @@ class TestGraphs:
 
         batch, tokens = Dim("batch", max=4096), Dim("tokens", min=6, max=1 << 20)
         of_layer = {0: batch, 2: tokens}
-        program = export(Step(), layer(), dynamic_shapes=({0: batch, 1: tokens}, of_layer, of_layer, of_layer))
+        dynamic = ({0: batch, 1: tokens}, of_layer, of_layer, of_layer)
+        program = export(Step(), layer(), dynamic_shapes=dynamic, strict=False)
         for sizes in [(3, 3, 17), (1, 3, 6)]:
             for got, expected in zip(program.module()(*layer(*sizes)), Step()(*layer(*sizes)), strict=True):
                 assert torch.equal(got, expected)
