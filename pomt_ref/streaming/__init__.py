@@ -7,15 +7,15 @@ there. The plain functions say what all of them compute.
 """
 
 from pomt_ref.streaming.attention import streaming_attention
-from pomt_ref.streaming.blocks import ROWS
 from pomt_ref.streaming.fused import attention_sums_from_lse, logsumexp
+from pomt_ref.streaming.sizes import default_rows
 from pomt_ref.streaming.step import Algorithm, StreamedStep, prune_qkv, prune_sums
 
 __all__ = [
-    "ROWS",
     "Algorithm",
     "StreamedStep",
     "attention_sums_from_lse",
+    "default_rows",
     "logsumexp",
     "prune_qkv",
     "prune_sums",

@@ -5,7 +5,6 @@ from torch import Tensor
 
 from pomt_ref import contracts
 from pomt_ref.streaming import boundary, operators
-from pomt_ref.streaming.blocks import ROWS
 from pomt_ref.types import Check
 
 
@@ -34,7 +33,8 @@ def streaming_attention(
         v: values; their number of features may be another one.
         prefix: number P of prefix tokens; they attend and are attended to, and have no part in S.
         scale: what products of queries and keys are multiplied by; one over the root of the features unless told.
-        rows: query rows a block, at least one; :data:`pomt_ref.streaming.ROWS` unless told. Fewer need less memory.
+        rows: query rows a block, at least one; :func:`pomt_ref.streaming.default_rows` unless told. Fewer need
+            less memory.
         check: ``"values"`` checks shapes and values, ``"shapes"`` shapes alone, ``"none"`` options alone.
 
     Returns:
@@ -58,7 +58,6 @@ def streaming_attention(
     rows = boundary.rows_of("streaming_attention", rows)
     contracts.layer("streaming_attention", q=q, k=k, v=v, prefix=prefix, check=check)
     scale = boundary.scale_of("streaming_attention", scale, features=q.shape[-1])
-    size = ROWS if rows is None else rows
-    out, sums = operators.streaming_attention(q, k, v, contracts.plain(prefix), scale, size)
+    out, sums = operators.streaming_attention(q, k, v, contracts.plain(prefix), scale, rows)
     contracts.finite("streaming_attention", "POMT-ATT-1", sums=sums, out=out, check=check)
     return out, sums

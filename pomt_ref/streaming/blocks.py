@@ -5,17 +5,12 @@ output and the maximum over heads. Two buffers of rows x tokens are all that is 
 """
 
 from collections.abc import Iterator
-from typing import Final
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from pomt_ref.types import score_dtype
-
-ROWS: Final = 256
-"""Query rows a block, unless told: enough for products at full speed, few enough for the two buffers to be small beside
-the output at thousands of tokens."""
 
 
 def spans(first: int, end: int, size: int) -> Iterator[tuple[int, int]]:
@@ -85,13 +80,13 @@ def strongest_head_and_output(
     *,
     scale: float,
 ) -> Float[Tensor, "rows tokens"]:
-    r"""As :func:`strongest_head`, and the output of attention beside it, into ``out``.
+    r"""As :func:`strongest_head`, and the output of attention beside it, into ``out`` in the dtype of the buffers.
 
     .. math:: \mathrm{out}_{h,i} = \sum_j A_{h,i,j} v_{h,j}
     """
     for head in range(q.shape[0]):
         attention = head_attention(q[head], k[head], spare if head else strongest, scale=scale)
-        out[head] = attention @ v[head].to(attention.dtype)
+        torch.mm(attention, v[head].to(attention.dtype), out=out[head])
         if head:
             torch.maximum(strongest, spare, out=strongest)
     return strongest
@@ -120,7 +115,7 @@ def one_pass(
     rows: int,
 ) -> tuple[Float[Tensor, "batch heads tokens values"], Float[Tensor, "batch patches"]]:
     """POMT-ATT-1 beside the output of attention, in one pass over blocks of query rows, at most N each."""
-    out = torch.empty(v.shape, dtype=v.dtype, device=v.device)
+    out = torch.empty(v.shape, dtype=score_dtype(v.dtype), device=v.device)
     sums = zero_sums(q, prefix=prefix)
     strongest, spare = row_buffer(q, rows=rows), row_buffer(q, rows=rows)
     for sample in range(q.shape[0]):
@@ -130,7 +125,7 @@ def one_pass(
                 queries, k[sample], v[sample], out[sample, :, start:stop], strongest[own], spare[own], scale=scale
             )
             sums[sample] += patch_sums(block, start=start, prefix=prefix)
-    return out, sums
+    return out.to(v.dtype), sums
 
 
 def sums_alone(

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from pomt_ref import contracts
 from pomt_ref.streaming import boundary, operators
-from pomt_ref.streaming.tiles import SIDE
 from pomt_ref.types import Check, score_dtype
 
 ALIGNMENT: Final = 16
@@ -61,8 +60,7 @@ def attention_sums_from_lse(
     contracts.layer("attention_sums_from_lse", q=q, k=k, lse=lse, prefix=prefix, check=check)
     boundary.lse("attention_sums_from_lse", lse, q=q, check=check)
     scale = boundary.scale_of("attention_sums_from_lse", scale, features=q.shape[-1])
-    side = SIDE if rows is None else rows
-    sums: Tensor = operators.attention_sums_from_lse(q, k, lse, contracts.plain(prefix), scale, side)
+    sums: Tensor = operators.attention_sums_from_lse(q, k, lse, contracts.plain(prefix), scale, rows)
     contracts.finite("attention_sums_from_lse", "POMT-ATT-1", sums=sums, check=check)
     return sums
 

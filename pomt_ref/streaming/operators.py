@@ -12,16 +12,25 @@ from torch.library import custom_op
 from pomt_ref.errors import OptionError
 from pomt_ref.streaming import blocks, gradients, tiles
 from pomt_ref.streaming.boundary import within_memory
+from pomt_ref.streaming.sizes import default_rows
 from pomt_ref.types import score_dtype
 
-LAYER: Final = "Tensor q, Tensor k, Tensor v, int prefix, float scale, int rows"
+LAYER: Final = "Tensor q, Tensor k, Tensor v, int prefix, float scale, int? rows"
 """What the one pass takes, in torch's words."""
 
 
+def block_of(q: Tensor, rows: int | None) -> tuple[int, int]:
+    """Rows and columns of a block: those that are asked for, and no more than there are."""
+    tokens = q.shape[2]
+    return min(default_rows(tokens, q.dtype) if rows is None else rows, tokens), tokens
+
+
 @custom_op("pomt_ref::streaming_attention", mutates_args=(), schema=f"({LAYER}) -> (Tensor, Tensor)")
-def streaming_attention(q: Tensor, k: Tensor, v: Tensor, prefix: int, scale: float, rows: int) -> tuple[Tensor, Tensor]:
+def streaming_attention(
+    q: Tensor, k: Tensor, v: Tensor, prefix: int, scale: float, rows: int | None
+) -> tuple[Tensor, Tensor]:
     """Attention and its sums."""
-    block = min(rows, q.shape[2]), q.shape[2]
+    block = block_of(q, rows)
     with within_memory("streaming_attention", block, dtype=score_dtype(q.dtype)):
         return blocks.one_pass(q, k, v, prefix=prefix, scale=scale, rows=block[0])
 
@@ -32,10 +41,17 @@ def streaming_attention(q: Tensor, k: Tensor, v: Tensor, prefix: int, scale: flo
     schema=f"(Tensor upstream, Tensor upstream_sums, {LAYER}) -> (Tensor, Tensor, Tensor)",
 )
 def streaming_gradients(
-    upstream: Tensor, upstream_sums: Tensor, q: Tensor, k: Tensor, v: Tensor, prefix: int, scale: float, rows: int
+    upstream: Tensor,
+    upstream_sums: Tensor,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    prefix: int,
+    scale: float,
+    rows: int | None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The gradients with respect to q, k and v."""
-    block = min(rows, q.shape[2]), q.shape[2]
+    block = block_of(q, rows)
     layer = upstream, upstream_sums, q, k, v
     with within_memory("streaming_attention", block, dtype=score_dtype(q.dtype)):
         return gradients.one_pass_gradients(*layer, prefix=prefix, scale=scale, rows=block[0])
@@ -44,11 +60,11 @@ def streaming_gradients(
 @custom_op(
     "pomt_ref::attention_sums",
     mutates_args=(),
-    schema="(Tensor q, Tensor k, int prefix, float scale, int rows) -> Tensor",
+    schema="(Tensor q, Tensor k, int prefix, float scale, int? rows) -> Tensor",
 )
-def attention_sums(q: Tensor, k: Tensor, prefix: int, scale: float, rows: int) -> Tensor:
+def attention_sums(q: Tensor, k: Tensor, prefix: int, scale: float, rows: int | None) -> Tensor:
     """The sums alone."""
-    block = min(rows, q.shape[2]), q.shape[2]
+    block = block_of(q, rows)
     with within_memory("prune_qkv", block, dtype=score_dtype(q.dtype)):
         return blocks.sums_alone(q, k, prefix=prefix, scale=scale, rows=block[0])
 
@@ -56,17 +72,17 @@ def attention_sums(q: Tensor, k: Tensor, prefix: int, scale: float, rows: int) -
 @custom_op(
     "pomt_ref::attention_sums_from_lse",
     mutates_args=(),
-    schema="(Tensor q, Tensor k, Tensor lse, int prefix, float scale, int rows) -> Tensor",
+    schema="(Tensor q, Tensor k, Tensor lse, int prefix, float scale, int? rows) -> Tensor",
 )
-def attention_sums_from_lse(q: Tensor, k: Tensor, lse: Tensor, prefix: int, scale: float, rows: int) -> Tensor:
+def attention_sums_from_lse(q: Tensor, k: Tensor, lse: Tensor, prefix: int, scale: float, rows: int | None) -> Tensor:
     """The sums of a layer whose logsumexp is known."""
-    side = min(rows, q.shape[2] - prefix)
+    side = min(tiles.SIDE if rows is None else rows, q.shape[2] - prefix)
     with within_memory("attention_sums_from_lse", (side, side), dtype=lse.dtype):
         return tiles.sums_in_tiles(q, k, lse, prefix=prefix, scale=scale, side=side)
 
 
 @streaming_attention.register_fake
-def _(q: Tensor, k: Tensor, v: Tensor, prefix: int, scale: float, rows: int) -> tuple[Tensor, Tensor]:
+def _(q: Tensor, k: Tensor, v: Tensor, prefix: int, scale: float, rows: int | None) -> tuple[Tensor, Tensor]:
     """What comes out, by shape and dtype."""
     del k, scale, rows
     return v.new_empty(v.shape), _sums_like(q, prefix)
@@ -74,7 +90,14 @@ def _(q: Tensor, k: Tensor, v: Tensor, prefix: int, scale: float, rows: int) -> 
 
 @streaming_gradients.register_fake
 def _(
-    upstream: Tensor, upstream_sums: Tensor, q: Tensor, k: Tensor, v: Tensor, prefix: int, scale: float, rows: int
+    upstream: Tensor,
+    upstream_sums: Tensor,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    prefix: int,
+    scale: float,
+    rows: int | None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """As above."""
     del upstream, upstream_sums, prefix, scale, rows
@@ -82,14 +105,14 @@ def _(
 
 
 @attention_sums.register_fake
-def _(q: Tensor, k: Tensor, prefix: int, scale: float, rows: int) -> Tensor:
+def _(q: Tensor, k: Tensor, prefix: int, scale: float, rows: int | None) -> Tensor:
     """As above."""
     del k, scale, rows
     return _sums_like(q, prefix)
 
 
 @attention_sums_from_lse.register_fake
-def _(q: Tensor, k: Tensor, lse: Tensor, prefix: int, scale: float, rows: int) -> Tensor:
+def _(q: Tensor, k: Tensor, lse: Tensor, prefix: int, scale: float, rows: int | None) -> Tensor:
     """As above."""
     del k, lse, scale, rows
     return _sums_like(q, prefix)

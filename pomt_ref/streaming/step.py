@@ -12,9 +12,7 @@ from pomt_ref.errors import DeviceError, OptionError
 from pomt_ref.magnitude import magnitude_score
 from pomt_ref.pruning import planned_keep, prune_by
 from pomt_ref.streaming import boundary, operators
-from pomt_ref.streaming.blocks import ROWS
 from pomt_ref.streaming.fused import is_fused, logsumexp
-from pomt_ref.streaming.tiles import SIDE
 from pomt_ref.types import Check, Normalisation, Pruned
 
 Algorithm = Literal["one pass", "logsumexp"]
@@ -186,8 +184,8 @@ def attention_sums_by(
     """POMT-ATT-1 by either algorithm; both are exact but for their rounding."""
     sums: Tensor
     if algorithm == "one pass":
-        sums = operators.attention_sums(q, k, prefix, scale, ROWS if rows is None else rows)
+        sums = operators.attention_sums(q, k, prefix, scale, rows)
     else:
         lse = logsumexp(q, k, scale=scale)
-        sums = operators.attention_sums_from_lse(q, k, lse, prefix, scale, SIDE if rows is None else rows)
+        sums = operators.attention_sums_from_lse(q, k, lse, prefix, scale, rows)
     return sums

@@ -65,17 +65,17 @@ def sizes(shape: Tiny) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...
 def of_seed(shape: Tiny, seed: int, count: int) -> None:
     """So many cases from one seed."""
     random = np.random.default_rng(seed)
-    *of_tensors, prefix = sizes(shape)
+    of_x, of_logits, of_v, prefix = sizes(shape)
     for _ in range(count):
-        held(*(random.normal(size=size) for size in of_tensors), prefix)  # type: ignore[arg-type]
+        held(random.normal(size=of_x), random.normal(size=of_logits), random.normal(size=of_v), prefix)
 
 
 @st.composite
 def arrays(draw: Callable[..., Any]) -> tuple[Any, Any, Any, int]:
     """Every number drawn by Hypothesis."""
-    *of_tensors, prefix = sizes(draw(TINY))
+    of_x, of_logits, of_v, prefix = sizes(draw(TINY))
     elements = st.floats(-4, 4, width=32)
-    x, logits, v = (draw(hnp.arrays(np.float32, size, elements=elements)) for size in of_tensors)
+    x, logits, v = (draw(hnp.arrays(np.float32, size, elements=elements)) for size in (of_x, of_logits, of_v))
     return x, logits, v, prefix
 
 

@@ -74,10 +74,12 @@ def over_the_floor(plan: Plan, allocator: str) -> Iterator[Figure]:
         often: dict[str, Thunk] = {name: partial(repeated, part) for name, part in parts.items()}
         whole = runs("metric", layer=subjects.layer(1, 12, tokens, seed=2))
         seconds = by_turns({**often, **whole}, rounds=plan.rounds)
-        share = floors.blocks(tokens, 12) / BLOCKS_A_TURN
-        floor = [sum(each) * share for each in zip(*(seconds[name] for name in parts), strict=True)]
-        over = ratio(seconds["metric"], floor)
-        yield Figure("time / floor", f"float32, N = {tokens}", allocator, "ratio", over, 1.05)
+        share = floors.blocks(tokens, 12, dtype=torch.float32) / BLOCKS_A_TURN
+        for words, left_out, goal in (("", "softmax", 1.05), ("its own operations, ", "exponentials", None)):
+            columns = [seconds[name] for name in parts if name != left_out]
+            floor = [sum(each) * share for each in zip(*columns, strict=True)]
+            over = ratio(seconds["metric"], floor)
+            yield Figure("time / floor", f"{words}N = {tokens}", allocator, "ratio", over, goal)
 
 
 def repeated(part: Thunk) -> None:
@@ -89,6 +91,11 @@ def repeated(part: Thunk) -> None:
 def moved(x: Tensor, order: Tensor, keep: int) -> tuple[Tensor, Tensor]:
     """Gather and mean as the reference has them."""
     return gather(x, order[:, :keep]), mean_row(gather(x, order[:, keep:]))
+
+
+def copied(x: Tensor, keep: int) -> tuple[Tensor, Tensor]:
+    """The floor: as many rows copied as they lie, and the mean of the same number of rows."""
+    return x[:, :keep].clone(), x[:, keep + 1 :].clone().mean(dim=1, keepdim=True)
 
 
 def peer_step(x: Tensor, scores: Tensor, keep: int) -> Tensor:
@@ -107,6 +114,7 @@ def steps(plan: Plan, allocator: str) -> Iterator[Figure]:
         contestants: dict[str, Thunk] = {
             "gather": partial(moved, x, order, keep),
             "peer gather": partial(peer.gather_and_mean, x, order, keep=keep),
+            "copy": partial(copied, x, keep),
             "step": step,
             "peer step": partial(peer_step, x, scores, keep),
         }
@@ -114,6 +122,8 @@ def steps(plan: Plan, allocator: str) -> Iterator[Figure]:
         name = f"B = {batch}, N = {tokens}, C = {channels}"
         against = ratio(seconds["gather"], seconds["peer gather"])
         yield Figure("gather and mean / peer", name, allocator, "ratio", against, 0.30)
+        against = ratio(seconds["gather"], seconds["copy"])
+        yield Figure("gather and mean / copying as many rows, and mean", name, allocator, "ratio", against)
         against = ratio(seconds["step"], seconds["peer step"])
         yield Figure("step from scores / peer", name, allocator, "ratio", against, 0.30)
 

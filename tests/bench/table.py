@@ -109,7 +109,9 @@ def draw(figures: Sequence[Figure], path: Path) -> None:
 
     drawing, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
     for name, label, colour in (
-        ("peer, ", "with the matrix", "#b5482e"), ("streaming, ", "streaming", "#1f6f8b"), ("flash, ", "attention alone", "#8a8a8a"),
+        ("peer, ", "with the matrix", "#b5482e"),
+        ("streaming, ", "streaming", "#1f6f8b"),
+        ("flash, ", "attention alone", "#8a8a8a"),
     ):  # fmt: skip
         points = series(figures, "extra memory", name)
         left.plot(list(points), [each.spread.median for each in points.values()], "o-", label=label, color=colour)

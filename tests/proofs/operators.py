@@ -182,6 +182,10 @@ class Operators:
         """Take the largest along one axis. Where it stood has no meaning here: with ties torch may say any place."""
         return along(array, axis, self.algebra.maximum, keepdim=keepdim), None
 
+    def amax_default(self, array: Array, axes: list[int], keepdim: bool = False) -> Array:  # noqa: FBT002 -- as above
+        """Take the largest along one axis."""
+        return along(array, only(axes), self.algebra.maximum, keepdim=keepdim)
+
     def max_default(self, array: Array) -> Array:
         """Take the largest of all."""
         return filled((), lambda _: self.algebra.maximum(list(array.ravel())))

@@ -26,6 +26,17 @@ ARGSORT: Final = """
 """The method is missing, which would make its result unknown. An order has the shape of what it orders."""
 
 
+AMAX: Final = """
+    def amax[
+        Shape: IntTuple,
+        Dim: Flag[builtins.int | tuple[builtins.int, ...] | None],
+        Keepdim: Flag[builtins.bool],
+    ](
+        self: Tensor[Shape], dim: Dim = None, keepdim: Keepdim = False
+    ) -> Tensor[reduce_shape(Shape, Dim, Keepdim)]: ...
+"""
+"""This one too; it reduces as ``sum`` does."""
+
 BASE: Final = "class Tensor[Shape: _Shape = _Shape](_TensorBase):\n"
 BASE_OF_ITS_OWN: Final = "class Tensor[Shape: _Shape = _Shape]:\n"
 """Where torch is not installed the base is unknown, and a tensor passes for a number: ``w * x`` for ``w * 1``."""
@@ -52,7 +63,7 @@ WITH_OUT: Final = {
 }
 """``out`` is missing; what it is given must have the shape of the result, which is more than torch asks."""
 
-CHANGES: Final = {SUM: SUM_WITH_DTYPE + ARGSORT, BASE: BASE_OF_ITS_OWN, GRADUAL: DTYPE} | WITH_OUT
+CHANGES: Final = {SUM: SUM_WITH_DTYPE + ARGSORT + AMAX, BASE: BASE_OF_ITS_OWN, GRADUAL: DTYPE} | WITH_OUT
 
 
 def write_stubs(installed: Path, folder: Path) -> None:
