@@ -41,7 +41,7 @@ def from_queries(function: Callable[..., Any]) -> Callable[..., Any]:
             ``normalisation`` if it has such an argument. It answers like any implementation.
 
     Returns:
-        ``(x, attn, v, *, prefix, keep)`` for :func:`pomt_ref.conformance.check`. Its output is in the dtype of x; for
+        ``(x, attn, v, *, prefix, keep)`` for :func:`pomt_ref.conformance.check <pomt_ref.conformance.runner.check>`. Its output is in the dtype of x; for
         attention in float64, the rounding of a logarithm may be more than a law allows for.
 
     >>> from pomt_ref.conformance import check

@@ -33,7 +33,7 @@ def streaming_attention(
         v: values; their number of features may be another one.
         prefix: number P of prefix tokens; they attend and are attended to, and have no part in S.
         scale: what products of queries and keys are multiplied by; one over the root of the features unless told.
-        rows: query rows a block, at least one; :func:`pomt_ref.streaming.default_rows` unless told. Fewer need
+        rows: query rows a block, at least one; :func:`~pomt_ref.streaming.sizes.default_rows` unless told. Fewer need
             less memory.
         check: ``"values"`` checks shapes and values, ``"shapes"`` shapes alone, ``"none"`` options alone.
 

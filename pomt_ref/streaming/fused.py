@@ -31,7 +31,7 @@ def attention_sums_from_lse(
         \bigr), \qquad \mathrm{lse}_{h,i} = \log \sum_{l} \exp(\mathrm{scale} \cdot q_{h,i} \cdot k_{h,l})
 
     As exact as the kernel's logsumexp, whose rounding grows with the logits: beside logits of thousands in float32 use
-    :func:`pomt_ref.streaming.streaming_attention`, whose error does not grow.
+    :func:`~pomt_ref.streaming.attention.streaming_attention`, whose error does not grow.
 
     Arguments:
         q: queries.

@@ -108,7 +108,7 @@ def prune_sums(
 
     Arguments:
         x: the token sequence, N rows, the P prefix rows first.
-        sums: S of POMT-ATT-1, one a patch key, in the dtype of scores: as :func:`streaming_attention` returns them.
+        sums: S of POMT-ATT-1, one a patch key, in the dtype of scores, as ``streaming_attention`` returns them.
         v: the values of the same layer, any sign.
         prefix: number P of prefix tokens; they are never pruned.
         keep: number T of patch tokens kept, 0 <= T <= N - P - 1.
