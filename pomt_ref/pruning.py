@@ -76,10 +76,11 @@ def prune_by(
     tensor([9., 2., 1.])
     """
     order = rank(scores, prefix=prefix, check="none")
-    kept, discarded = order[:, :keep], order[:, keep:]
-    mean = mean_row(gather(x, discarded))
+    rows = gather(x, order)
+    mean = mean_row(rows[:, keep:])
     contracts.finite(function, "POMT-PRUNE-3", mean=mean, check=check)
-    return Pruned(torch.cat([x[:, :prefix], gather(x, kept), mean], dim=1), kept, discarded, scores)
+    tokens = torch.cat([x[:, :prefix], rows[:, :keep], mean], dim=1)
+    return Pruned(tokens, kept=order[:, :keep], discarded=order[:, keep:], scores=scores)
 
 
 def prune(

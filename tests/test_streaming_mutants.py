@@ -1,5 +1,6 @@
 """The laws of streamed sums reject plausible mistakes in the streaming code, and accept it as it stands."""
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
@@ -10,7 +11,8 @@ import torch
 from hypothesis import given, settings
 from torch import Tensor
 
-from pomt_ref.conformance import as_subject, from_queries, run_law
+from pomt_ref import DtypeError
+from pomt_ref.conformance import as_subject, from_queries, queries_and_keys, run_law
 from pomt_ref.streaming import attention_sums_from_lse, blocks, prune_qkv, streaming_attention, tiles
 from pomt_ref.testing import LAYER_FAMILIES, LawViolation, LayerCase, LayerShape, build_layer, laws_of, layer_cases
 from pomt_ref.testing.laws import (
@@ -235,6 +237,24 @@ class TestCases:
             "<LayerCase batch=2 heads=3 tokens=7 features=4 values=2 prefix=2 rows=3 seed=3 dtype=float16 "
             "(family: large logits)>"
         )
+
+
+class TestQueries:
+    """Queries and keys are made whose attention is the one that is given."""
+
+    def test_attention_comes_back(self) -> None:
+        attn = torch.tensor([[[[0.25, 0.75, 0.0], [1.0, 0.0, 0.0], [1e-30, 0.5, 0.5]]]])
+        q, k = queries_and_keys(attn)
+        assert torch.allclose((q @ k.mT).softmax(dim=-1), attn.double(), rtol=1e-13, atol=0.0)
+
+    def test_attention_in_half_precision_is_refused(self) -> None:
+        attn = torch.full((1, 1, 2, 2), 0.5, dtype=torch.bfloat16)
+        expected = (
+            "from_queries: expected attention in float32 or float64, whose rows a softmax can have (POMT-ATT-1), got "
+            "torch.bfloat16"
+        )
+        with pytest.raises(DtypeError, match=re.escape(expected)):
+            from_queries(prune_qkv)(attn[:, 0], attn, attn, prefix=0, keep=1)
 
 
 class TestMutants:

@@ -10,6 +10,7 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 
 from pomt_ref.conformance.answer import STAGES
+from pomt_ref.errors import DtypeError
 
 NO_ATTENTION: Final = -1000.0
 """The logit of an attention of zero: its exponential is zero in float64, and products with it are finite."""
@@ -41,8 +42,11 @@ def from_queries(function: Callable[..., Any]) -> Callable[..., Any]:
             ``normalisation`` if it has such an argument. It answers like any implementation.
 
     Returns:
-        ``(x, attn, v, *, prefix, keep)`` for :func:`pomt_ref.conformance.check <pomt_ref.conformance.runner.check>`. Its output is in the dtype of x; for
-        attention in float64, the rounding of a logarithm may be more than a law allows for.
+        ``(x, attn, v, *, prefix, keep)``, as the check calls it; its output is in the dtype of x. It is for attention
+        in float32 or float64: rows in half precision do not sum to one, and no softmax has such rows.
+
+    Raises:
+        DtypeError: when it is called with attention in half precision.
 
     >>> from pomt_ref.conformance import check
     >>> from pomt_ref.streaming import prune_qkv
@@ -51,6 +55,9 @@ def from_queries(function: Callable[..., Any]) -> Callable[..., Any]:
     """
 
     def prune(x: Tensor, attn: Tensor, v: Tensor, *, prefix: int, keep: int, **options: object) -> object:
+        if attn.dtype.itemsize < torch.float32.itemsize:
+            expected = "attention in float32 or float64, whose rows a softmax can have"
+            raise DtypeError("from_queries", "POMT-ATT-1", expected, f"{attn.dtype}")
         q, k = queries_and_keys(attn)
         answer = function(x.double(), q, k, v.double(), prefix=prefix, keep=keep, scale=1.0, **options)
         if isinstance(answer, Tensor):

@@ -90,7 +90,8 @@ def repeated(part: Thunk) -> None:
 
 def moved(x: Tensor, order: Tensor, keep: int) -> tuple[Tensor, Tensor]:
     """Gather and mean as the reference has them."""
-    return gather(x, order[:, :keep]), mean_row(gather(x, order[:, keep:]))
+    rows = gather(x, order)
+    return rows[:, :keep], mean_row(rows[:, keep:])
 
 
 def copied(x: Tensor, keep: int) -> tuple[Tensor, Tensor]:
