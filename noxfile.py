@@ -210,6 +210,13 @@ def bounds(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none", requires=["environment"])
+def bench(session: nox.Session) -> None:
+    """Measure time, memory, checking and start-up against their goals; `-- --write` writes docs/performance.md."""
+    session.env["OMP_NUM_THREADS"] = "1"
+    _python(session, "-m", "tests.bench", *session.posargs)
+
+
+@nox.session(venv_backend="none", requires=["environment"])
 def demo(session: nox.Session) -> None:
     """Prune real digits in a small ViT, then run the main job on the reference and on a wrong implementation."""
     folder = BUILD / "demo"
