@@ -22,6 +22,9 @@ LAYER: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "attn": ("POMT-ATT-1", ("batch", "heads", "tokens", "tokens")),
     "logits": ("LIN-1", ("batch", "heads", "tokens", "tokens")),
     "v": ("POMT-MAG-1", ("batch", "heads", "tokens", "features")),
+    "q": ("POMT-ATT-1", ("batch", "heads", "tokens", "features")),
+    "k": ("POMT-ATT-1", ("batch", "heads", "tokens", "features")),
+    "lse": ("POMT-ATT-1", ("batch", "heads", "tokens")),
 }
 """The tensors of a layer: the clause that reads each first, and its axes."""
 
@@ -29,6 +32,9 @@ SHARED: Final = {
     ("x", "attn"): {"batch": (0, 0), "tokens": (1, 2)},
     ("attn", "v"): {"batch": (0, 0), "heads": (1, 1), "tokens": (2, 2)},
     ("logits", "v"): {"batch": (0, 0), "heads": (1, 1), "tokens": (2, 2)},
+    ("x", "q"): {"batch": (0, 0), "tokens": (1, 2)},
+    ("q", "k"): {"batch": (0, 0), "heads": (1, 1), "tokens": (2, 2), "features": (3, 3)},
+    ("q", "v"): {"batch": (0, 0), "heads": (1, 1), "tokens": (2, 2)},
 }
 """The axes that two of them have in common, with their places in each."""
 

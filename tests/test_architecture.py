@@ -25,6 +25,7 @@ MAY_IMPORT: Mapping[str, frozenset[str]] = {
     "pruning": frozenset({"ranking", "counting"}),
     "siblings": frozenset({"ranking", "pruning"}),
     "tracing": frozenset({"ranking", "pruning"}),
+    "streaming": frozenset({"attention", "magnitude", "pruning"}),
     "__init__": frozenset({"version", "siblings", "tracing", "choosing"}),
     # sound bounds of a step
     "bounds": frozenset({"types", "contracts", "counting"}),
