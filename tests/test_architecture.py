@@ -27,6 +27,8 @@ MAY_IMPORT: Mapping[str, frozenset[str]] = {
     "tracing": frozenset({"ranking", "pruning"}),
     "streaming": frozenset({"attention", "magnitude", "pruning"}),
     "__init__": frozenset({"version", "siblings", "tracing", "choosing"}),
+    # the step of several processes
+    "sharding": frozenset({"pruning"}),
     # sound bounds of a step
     "bounds": frozenset({"types", "contracts", "counting"}),
     # real models

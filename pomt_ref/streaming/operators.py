@@ -20,9 +20,7 @@ LAYER: Final = "Tensor q, Tensor k, Tensor v, int prefix, float scale, int rows"
 
 
 @custom_op("pomt_ref::streaming_attention", mutates_args=(), schema=f"({LAYER}) -> (Tensor, Tensor)")
-def streaming_attention(
-    q: Tensor, k: Tensor, v: Tensor, prefix: int, scale: float, rows: int
-) -> tuple[Tensor, Tensor]:
+def streaming_attention(q: Tensor, k: Tensor, v: Tensor, prefix: int, scale: float, rows: int) -> tuple[Tensor, Tensor]:
     """Attention and its sums."""
     block = min(rows, q.shape[2]), q.shape[2]
     with within_memory("streaming_attention", rows=rows, block=block, dtype=score_dtype(q.dtype)):
@@ -40,9 +38,7 @@ def streaming_gradients(
     """The gradients with respect to q, k and v."""
     block = min(rows, q.shape[2]), q.shape[2]
     with within_memory("streaming_attention", rows=rows, block=block, dtype=score_dtype(q.dtype)):
-        return gradients.one_pass_gradients(
-            upstream, upstream_sums, q, k, v, prefix=prefix, scale=scale, rows=rows
-        )
+        return gradients.one_pass_gradients(upstream, upstream_sums, q, k, v, prefix=prefix, scale=scale, rows=rows)
 
 
 @custom_op(
