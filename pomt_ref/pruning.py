@@ -18,10 +18,9 @@ def gather(
     tensor([[[3.],
              [1.]]])
     """
-    batch, tokens, channels = x.shape
-    first_rows = torch.arange(0, batch * tokens, tokens, device=x.device).unsqueeze(-1)
-    all_rows = x.reshape(batch * tokens, channels)
-    return all_rows.index_select(0, (first_rows + rows).flatten()).reshape(batch, rows.shape[1], channels)
+    first_rows = torch.arange(x.shape[0], device=x.device).unsqueeze(-1) * x.shape[1]
+    chosen = x.flatten(0, 1).index_select(0, (first_rows + rows).flatten())
+    return chosen.reshape(rows.shape[0], rows.shape[1], x.shape[2])
 
 
 def mean_row(discarded: Float[Tensor, "batch discarded channels"]) -> Float[Tensor, "batch 1 channels"]:
@@ -64,7 +63,7 @@ def planned_keep(
 def prune_by(
     function: str,
     x: Float[Tensor, "batch tokens channels"],
-    scores: Float[Tensor, "batch tokens-{prefix}"],
+    scores: Float[Tensor, "batch patches"],
     *,
     prefix: int,
     keep: int,

@@ -28,7 +28,7 @@ MAY_IMPORT: Mapping[str, frozenset[str]] = {
     "streaming": frozenset({"attention", "magnitude", "pruning"}),
     "__init__": frozenset({"version", "siblings", "tracing", "choosing"}),
     # the step of several processes
-    "sharding": frozenset({"pruning"}),
+    "sharding": frozenset({"attention", "magnitude", "pruning"}),
     # sound bounds of a step
     "bounds": frozenset({"types", "contracts", "counting"}),
     # real models

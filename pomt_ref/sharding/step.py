@@ -68,7 +68,8 @@ def prune_sharded(
         raise OptionError(FUNCTION, "POMT-PRUNE-1", f"split in {get_args(Split)}", f"split={split!r}")
     require_group(FUNCTION, group)
     ranks = Ranks(FUNCTION, x.device, group)
-    refused, facts = None, dict.fromkeys(_NAMES, 0)
+    refused: PomtError | None = None
+    facts: Facts = dict.fromkeys(_NAMES, 0)
     try:
         _check(x, attn, v, prefix=prefix, split=split, check=check)
         keep = planned_keep(FUNCTION, x.shape[1], prefix=prefix, keep=keep, remove=remove, check=check)

@@ -8,14 +8,14 @@ from collections.abc import Iterator
 from typing import Final
 
 import torch
-from jaxtyping import Float, Shaped
+from jaxtyping import Float
 from torch import Tensor
 
 from pomt_ref.types import score_dtype
 
 ROWS: Final = 256
-"""Query rows a block, unless told: large enough for products at full speed, small enough for a buffer of 256 rows to
-stay in a cache of megabytes at thousands of tokens; measured, see docs/performance.md."""
+"""Query rows a block, unless told: enough for products at full speed, few enough for the two buffers to be small beside
+the output at thousands of tokens."""
 
 
 def spans(first: int, end: int, size: int) -> Iterator[tuple[int, int]]:
@@ -39,12 +39,11 @@ def head_attention(
 
     .. math:: A_{i,\cdot} = \mathrm{softmax}(\mathrm{scale} \cdot q_i k^T)
 
-    >>> buffer = torch.empty(1, 2)
-    >>> head_attention(torch.tensor([[1.0]]), torch.tensor([[0.0], [0.0]]), buffer, scale=1.0)
+    >>> head_attention(torch.tensor([[1.0]]), torch.tensor([[0.0], [0.0]]), torch.empty(1, 2), scale=1.0)
     tensor([[0.5000, 0.5000]])
     """
-    logits = buffer.addmm_(q.to(buffer.dtype), k.to(buffer.dtype).mT, beta=0, alpha=scale)
-    return torch.softmax(logits, dim=-1, out=buffer)
+    torch.addmm(buffer, q.to(buffer.dtype), k.to(buffer.dtype).T, beta=0, alpha=scale, out=buffer)
+    return torch.softmax(buffer, dim=-1, out=buffer)
 
 
 def strongest_head(
@@ -54,12 +53,10 @@ def strongest_head(
     spare: Float[Tensor, "rows tokens"],
     *,
     scale: float,
-    v: Float[Tensor, "heads tokens values"] | None = None,
-    out: Float[Tensor, "heads rows values"] | None = None,
 ) -> Float[Tensor, "rows tokens"]:
-    r"""POMT-ATT-1, its inner part: the maximum over heads, for a block of queries; with v, the output beside it.
+    r"""POMT-ATT-1, its inner part: the maximum over heads, for a block of queries.
 
-    .. math:: G_{i,j} = \max_h A_{h,i,j}, \qquad \mathrm{out}_{h,i} = \sum_j A_{h,i,j} v_{h,j}
+    .. math:: G_{i,j} = \max_h A_{h,i,j}
 
     Arguments:
         q: queries of the block.
@@ -67,28 +64,50 @@ def strongest_head(
         strongest: the buffer in which G is returned.
         spare: another one, for the head at hand.
         scale: what products of queries and keys are multiplied by.
-        v: all values, or None if no output is wanted.
-        out: where the output goes, if it is.
 
     Returns:
-        G, the maximum over heads; exact, as maxima do not round.
+        G, in [0, 1]; exact, as maxima do not round.
     """
-    for head in range(q.shape[0]):
-        attention = head_attention(q[head], k[head], spare if head else strongest, scale=scale)
-        if v is not None and out is not None:
-            out[head] = attention @ v[head].to(attention.dtype)
-        if head:
-            torch.maximum(strongest, attention, out=strongest)
+    head_attention(q[0], k[0], strongest, scale=scale)
+    for head in range(1, q.shape[0]):
+        head_attention(q[head], k[head], spare, scale=scale)
+        torch.maximum(strongest, spare, out=strongest)
     return strongest
 
 
-def between_patches(block: Shaped[Tensor, "rows tokens"], *, start: int, prefix: int) -> Shaped[Tensor, "own patches"]:
-    """What a block of rows has of patch queries and patch keys; nothing, if the block lies in the prefix.
+def strongest_head_and_output(
+    q: Float[Tensor, "heads rows features"],
+    k: Float[Tensor, "heads tokens features"],
+    v: Float[Tensor, "heads tokens values"],
+    out: Float[Tensor, "heads rows values"],
+    strongest: Float[Tensor, "rows tokens"],
+    spare: Float[Tensor, "rows tokens"],
+    *,
+    scale: float,
+) -> Float[Tensor, "rows tokens"]:
+    r"""As :func:`strongest_head`, and the output of attention beside it, into ``out``.
 
-    >>> between_patches(torch.tensor([[0.5, 0.5], [0.25, 0.75]]), start=0, prefix=1)
-    tensor([[0.7500]])
+    .. math:: \mathrm{out}_{h,i} = \sum_j A_{h,i,j} v_{h,j}
     """
-    return block[max(prefix - start, 0) :, prefix:]
+    for head in range(q.shape[0]):
+        attention = head_attention(q[head], k[head], spare if head else strongest, scale=scale)
+        out[head] = attention @ v[head].to(attention.dtype)
+        if head:
+            torch.maximum(strongest, spare, out=strongest)
+    return strongest
+
+
+def patch_sums(
+    strongest: Float[Tensor, "rows tokens"], *, start: int, prefix: int
+) -> Float[Tensor, " tokens-{prefix}"]:
+    r"""POMT-ATT-1, its outer part for a block that begins at a row: the sum over its patch queries, a patch key each.
+
+    Rows of the prefix are left out; a block that lies in the prefix adds nothing.
+
+    >>> patch_sums(torch.tensor([[0.5, 0.5], [0.25, 0.75]]), start=0, prefix=1)
+    tensor([0.7500])
+    """
+    return strongest[max(prefix - start, 0) :, prefix:].sum(dim=0)
 
 
 def one_pass(
@@ -99,22 +118,18 @@ def one_pass(
     prefix: int,
     scale: float,
     rows: int,
-) -> tuple[Float[Tensor, "batch heads tokens values"], Float[Tensor, "batch tokens-{prefix}"]]:
-    """POMT-ATT-1 beside the output of attention, in one pass over blocks of query rows."""
-    out = v.new_empty(v.shape)
-    sums, strongest, spare = buffers(q, prefix=prefix, rows=rows)
+) -> tuple[Float[Tensor, "batch heads tokens values"], Float[Tensor, "batch patches"]]:
+    """POMT-ATT-1 beside the output of attention, in one pass over blocks of query rows, at most N each."""
+    out = torch.empty(v.shape, dtype=v.dtype, device=v.device)
+    sums = zero_sums(q, prefix=prefix)
+    strongest, spare = row_buffer(q, rows=rows), row_buffer(q, rows=rows)
     for sample in range(q.shape[0]):
         for start, stop in spans(0, q.shape[2], rows):
-            block = strongest_head(
-                q[sample, :, start:stop],
-                k[sample],
-                strongest[: stop - start],
-                spare[: stop - start],
-                scale=scale,
-                v=v[sample],
-                out=out[sample, :, start:stop],
+            queries, own = q[sample, :, start:stop], slice(stop - start)
+            block = strongest_head_and_output(
+                queries, k[sample], v[sample], out[sample, :, start:stop], strongest[own], spare[own], scale=scale
             )
-            sums[sample] += between_patches(block, start=start, prefix=prefix).sum(dim=0)
+            sums[sample] += patch_sums(block, start=start, prefix=prefix)
     return out, sums
 
 
@@ -126,21 +141,24 @@ def sums_alone(
     scale: float,
     rows: int,
 ) -> Float[Tensor, "batch tokens-{prefix}"]:
-    """POMT-ATT-1 alone: rows of the prefix, which nothing is asked of, are not computed."""
-    sums, strongest, spare = buffers(q, prefix=prefix, rows=rows)
+    """POMT-ATT-1 alone: rows of the prefix, of which nothing is asked, are not computed."""
+    sums = zero_sums(q, prefix=prefix)
+    strongest, spare = row_buffer(q, rows=rows), row_buffer(q, rows=rows)
     for sample in range(q.shape[0]):
         for start, stop in spans(prefix, q.shape[2], rows):
-            own = strongest[: stop - start], spare[: stop - start]
-            block = strongest_head(q[sample, :, start:stop], k[sample], *own, scale=scale)
-            sums[sample] += between_patches(block, start=start, prefix=prefix).sum(dim=0)
+            queries, own = q[sample, :, start:stop], slice(stop - start)
+            block = strongest_head(queries, k[sample], strongest[own], spare[own], scale=scale)
+            sums[sample] += patch_sums(block, start=start, prefix=prefix)
     return sums
 
 
-def buffers(
-    q: Float[Tensor, "batch heads tokens features"], *, prefix: int, rows: int
-) -> tuple[Float[Tensor, "batch tokens-{prefix}"], Float[Tensor, "rows tokens"], Float[Tensor, "rows tokens"]]:
-    """The sums, at zero, and two buffers for rows of attention: POMT-PREC-1, in float32 or wider."""
-    batch, _, tokens, _ = q.shape
-    height, dtype = min(rows, tokens), score_dtype(q.dtype)
-    strongest = q.new_empty(height, tokens, dtype=dtype)
-    return q.new_zeros(batch, tokens - prefix, dtype=dtype), strongest, torch.empty_like(strongest)
+def zero_sums(
+    q: Float[Tensor, "batch heads tokens features"], *, prefix: int
+) -> Float[Tensor, "batch tokens-{prefix}"]:
+    """One sum a patch key, at zero: POMT-PREC-1, in float32 or wider."""
+    return torch.zeros(q.shape[0], q.shape[2] - prefix, dtype=score_dtype(q.dtype), device=q.device)
+
+
+def row_buffer(q: Float[Tensor, "batch heads tokens features"], *, rows: int) -> Float[Tensor, "{rows} tokens"]:
+    """Room for rows of attention: POMT-PREC-1, in float32 or wider."""
+    return torch.empty(rows, q.shape[2], dtype=score_dtype(q.dtype), device=q.device)

@@ -102,14 +102,15 @@ def some_attention(function: str, sums: Tensor, *, normalisation: Normalisation,
 
 
 @contextmanager
-def within_memory(function: str, *, rows: int, block: tuple[int, ...], dtype: torch.dtype) -> Iterator[None]:
-    """Where memory runs out, say how large the buffers are and which block size to choose: a quarter of it."""
+def within_memory(function: str, block: tuple[int, int], *, dtype: torch.dtype) -> Iterator[None]:
+    """Where memory runs out, say how large the two buffers are and which block size to choose: a quarter of it."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and not any(words in str(error) for words in NO_MEMORY):
             raise
+        rows = block[0]
         size = 2 * prod(block) * dtype.itemsize / MIB
-        smaller = f"rows={max(block[0] // 4, 1)}" if block[0] > 1 else "fewer samples a call"
-        expected = f"memory for two buffers of {' x '.join(map(str, block))}, {size:.1f} MiB: choose {smaller}"
-        raise MemoryLimitError(function, CLAUSE, expected, f"none left at rows={rows}") from error
+        buffers = f"two buffers of {rows} x {block[1]} in {dtype}, {size:.1f} MiB"
+        smaller = f"rows={max(rows // 4, 1)}" if rows > 1 else "fewer samples a call"
+        raise MemoryLimitError(function, CLAUSE, f"memory for {buffers}: choose {smaller}", "none left") from error

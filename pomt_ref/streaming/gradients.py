@@ -5,18 +5,11 @@ the first of them where several are.
 """
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
-from pomt_ref.streaming.blocks import between_patches, buffers, head_attention, spans
-
-Gradients = tuple[
-    Float[Tensor, "batch heads tokens features"],
-    Float[Tensor, "batch heads tokens features"],
-    Float[Tensor, "batch heads tokens values"],
-]
-"""With respect to q, k and v."""
-
+from pomt_ref.streaming.blocks import head_attention, row_buffer, spans
+from pomt_ref.types import score_dtype
 
 def one_pass_gradients(
     upstream: Float[Tensor, "batch heads tokens values"],
@@ -28,7 +21,11 @@ def one_pass_gradients(
     prefix: int,
     scale: float,
     rows: int,
-) -> Gradients:
+) -> tuple[
+    Float[Tensor, "batch heads tokens features"],
+    Float[Tensor, "batch heads tokens features"],
+    Float[Tensor, "batch heads tokens values"],
+]:
     r"""Attention and its sums, differentiated with respect to queries, keys and values.
 
     .. math:: \bar A_{h,i,j} = \bar o_{h,i} \cdot v_{h,j} + [h \text{ is the strongest at } i, j] \; \bar S_j
@@ -46,25 +43,28 @@ def one_pass_gradients(
     Returns:
         the three gradients in the dtypes of q, k and v, accumulated in float32 or wider.
     """
-    _, one, other = buffers(q, prefix=prefix, rows=rows)
-    of_q, of_k, of_v = (torch.zeros(each.shape, dtype=one.dtype, device=one.device) for each in (q, k, v))
+    wide = score_dtype(q.dtype)
+    of_q = torch.zeros(q.shape, dtype=wide, device=q.device)
+    of_k = torch.zeros(k.shape, dtype=wide, device=k.device)
+    of_v = torch.zeros(v.shape, dtype=wide, device=v.device)
+    one, other = row_buffer(q, rows=rows), row_buffer(q, rows=rows)
     to_sums = bool(upstream_sums.any())
     for sample in range(q.shape[0]):
-        keys, values = k[sample].to(one.dtype), v[sample].to(one.dtype)
+        keys, values = k[sample].to(wide), v[sample].to(wide)
         for start, stop in spans(0, q.shape[2], rows):
-            queries, of_output = (each[sample, :, start:stop].to(one.dtype) for each in (q, upstream))
+            queries, of_output = q[sample, :, start:stop].to(wide), upstream[sample, :, start:stop].to(wide)
             attention, of_attention = one[: stop - start], other[: stop - start]
+            patches = slice(max(prefix - start, 0), None), slice(prefix, None)
             winner = winning_head(queries, keys, attention, of_attention, scale=scale) if to_sums else None
             for head in range(q.shape[1]):
                 head_attention(queries[head], keys[head], attention, scale=scale)
-                torch.mm(of_output[head], values[head].mT, out=of_attention)
+                torch.mm(of_output[head], values[head].T, out=of_attention)
                 if winner is not None:
-                    won = between_patches(winner, start=start, prefix=prefix) == head
-                    between_patches(of_attention, start=start, prefix=prefix).add_(won * upstream_sums[sample])
-                of_v[sample, head] += attention.mT @ of_output[head]
-                of_logits = scale * softmax_gradient(attention, of_attention)
+                    of_attention[patches] += (winner[patches] == head) * upstream_sums[sample]
+                of_v[sample, head] += attention.T @ of_output[head]
+                of_logits = softmax_gradient(attention, of_attention) * scale
                 of_q[sample, head, start:stop] = of_logits @ keys[head]
-                of_k[sample, head] += of_logits.mT @ queries[head]
+                of_k[sample, head] += of_logits.T @ queries[head]
     return of_q.to(q.dtype), of_k.to(k.dtype), of_v.to(v.dtype)
 
 
@@ -75,13 +75,13 @@ def winning_head(
     spare: Float[Tensor, "rows tokens"],
     *,
     scale: float,
-) -> Int[Tensor, "rows tokens"]:
-    """Which head is the strongest at every place of a block, the first of them where several are."""
-    winner = torch.zeros(strongest.shape, dtype=torch.int32, device=strongest.device)
+) -> Float[Tensor, "rows tokens"]:
+    """The number of the strongest head at every place of a block, of the first where several are."""
+    winner = torch.zeros(strongest.shape, dtype=strongest.dtype, device=strongest.device)
     head_attention(q[0], k[0], strongest, scale=scale)
     for head in range(1, q.shape[0]):
-        stronger = head_attention(q[head], k[head], spare, scale=scale) > strongest
-        winner.masked_fill_(stronger, head)
+        head_attention(q[head], k[head], spare, scale=scale)
+        winner.masked_fill_(spare > strongest, head)
         torch.maximum(strongest, spare, out=strongest)
     return winner
 

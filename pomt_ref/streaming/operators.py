@@ -20,11 +20,13 @@ LAYER: Final = "Tensor q, Tensor k, Tensor v, int prefix, float scale, int rows"
 
 
 @custom_op("pomt_ref::streaming_attention", mutates_args=(), schema=f"({LAYER}) -> (Tensor, Tensor)")
-def streaming_attention(q: Tensor, k: Tensor, v: Tensor, prefix: int, scale: float, rows: int) -> tuple[Tensor, Tensor]:
+def streaming_attention(
+    q: Tensor, k: Tensor, v: Tensor, prefix: int, scale: float, rows: int
+) -> tuple[Tensor, Tensor]:
     """Attention and its sums."""
     block = min(rows, q.shape[2]), q.shape[2]
-    with within_memory("streaming_attention", rows=rows, block=block, dtype=score_dtype(q.dtype)):
-        return blocks.one_pass(q, k, v, prefix=prefix, scale=scale, rows=rows)
+    with within_memory("streaming_attention", block, dtype=score_dtype(q.dtype)):
+        return blocks.one_pass(q, k, v, prefix=prefix, scale=scale, rows=block[0])
 
 
 @custom_op(
@@ -37,20 +39,21 @@ def streaming_gradients(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The gradients with respect to q, k and v."""
     block = min(rows, q.shape[2]), q.shape[2]
-    with within_memory("streaming_attention", rows=rows, block=block, dtype=score_dtype(q.dtype)):
-        return gradients.one_pass_gradients(upstream, upstream_sums, q, k, v, prefix=prefix, scale=scale, rows=rows)
+    layer = upstream, upstream_sums, q, k, v
+    with within_memory("streaming_attention", block, dtype=score_dtype(q.dtype)):
+        return gradients.one_pass_gradients(*layer, prefix=prefix, scale=scale, rows=block[0])
 
 
 @custom_op(
-    "pomt_ref::attention_sums_of",
+    "pomt_ref::attention_sums",
     mutates_args=(),
     schema="(Tensor q, Tensor k, int prefix, float scale, int rows) -> Tensor",
 )
-def attention_sums_of(q: Tensor, k: Tensor, prefix: int, scale: float, rows: int) -> Tensor:
+def attention_sums(q: Tensor, k: Tensor, prefix: int, scale: float, rows: int) -> Tensor:
     """The sums alone."""
     block = min(rows, q.shape[2]), q.shape[2]
-    with within_memory("attention_sums_of", rows=rows, block=block, dtype=score_dtype(q.dtype)):
-        return blocks.sums_alone(q, k, prefix=prefix, scale=scale, rows=rows)
+    with within_memory("prune_qkv", block, dtype=score_dtype(q.dtype)):
+        return blocks.sums_alone(q, k, prefix=prefix, scale=scale, rows=block[0])
 
 
 @custom_op(
@@ -59,10 +62,10 @@ def attention_sums_of(q: Tensor, k: Tensor, prefix: int, scale: float, rows: int
     schema="(Tensor q, Tensor k, Tensor lse, int prefix, float scale, int rows) -> Tensor",
 )
 def attention_sums_from_lse(q: Tensor, k: Tensor, lse: Tensor, prefix: int, scale: float, rows: int) -> Tensor:
-    """The sums, of a layer whose logsumexp is known."""
+    """The sums of a layer whose logsumexp is known."""
     side = min(rows, q.shape[2] - prefix)
-    with within_memory("attention_sums_from_lse", rows=rows, block=(side, side), dtype=lse.dtype):
-        return tiles.sums_in_tiles(q, k, lse, prefix=prefix, scale=scale, rows=rows)
+    with within_memory("attention_sums_from_lse", (side, side), dtype=lse.dtype):
+        return tiles.sums_in_tiles(q, k, lse, prefix=prefix, scale=scale, side=side)
 
 
 @streaming_attention.register_fake
@@ -81,7 +84,7 @@ def _(
     return q.new_empty(q.shape), k.new_empty(k.shape), v.new_empty(v.shape)
 
 
-@attention_sums_of.register_fake
+@attention_sums.register_fake
 def _(q: Tensor, k: Tensor, prefix: int, scale: float, rows: int) -> Tensor:
     """As above."""
     del k, scale, rows
@@ -116,9 +119,9 @@ def _differentiate(ctx: Any, upstream: Tensor, upstream_sums: Tensor) -> tuple[A
 def _refuse(_ctx: object, *_upstream: Tensor) -> NoReturn:
     """No gradient flows to the ranking, and these sums are made for nothing else."""
     got = "a backward pass through sums alone; those of streaming_attention are differentiable"
-    raise OptionError("attention_sums", "POMT-META-7", "no gradient to the ranking", got)
+    raise OptionError("attention_sums_from_lse", "POMT-META-7", "no gradient to the ranking", got)
 
 
 streaming_attention.register_autograd(_differentiate, setup_context=_keep_layer)
-attention_sums_of.register_autograd(_refuse)
+attention_sums.register_autograd(_refuse)
 attention_sums_from_lse.register_autograd(_refuse)

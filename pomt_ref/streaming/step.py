@@ -181,6 +181,6 @@ def attention_sums_by(
 ) -> Float[Tensor, "batch tokens-{prefix}"]:
     """POMT-ATT-1 by either algorithm; both are exact but for their rounding."""
     if algorithm == "one pass":
-        return operators.attention_sums_of(q, k, prefix, scale, ROWS if rows is None else rows)
+        return operators.attention_sums(q, k, prefix, scale, ROWS if rows is None else rows)
     lse = logsumexp(q, k, scale=scale)
     return operators.attention_sums_from_lse(q, k, lse, prefix, scale, SIDE if rows is None else rows)

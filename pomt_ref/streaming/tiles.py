@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from pomt_ref.streaming.blocks import spans
+from pomt_ref.streaming.blocks import spans, zero_sums
 
 SIDE: Final = 512
 """Queries and keys a tile, unless told: two tiles of 512 x 512 in float32 are 2 MiB."""
@@ -23,7 +23,7 @@ def shifted(
     lse: Float[Tensor, "heads patches"],
     *,
     scale: float,
-) -> tuple[Float[Tensor, "heads patches features+1"], Float[Tensor, "heads patches features+1"]]:
+) -> tuple[Float[Tensor, "heads patches longer"], Float[Tensor, "heads patches longer"]]:
     r"""Queries and keys with one more feature, so that their product is the logarithm of attention.
 
     .. math:: (\mathrm{scale} \cdot q_i, \; -\mathrm{lse}_i) \cdot (k_j, \; 1) = \log A_{ij}
@@ -33,7 +33,7 @@ def shifted(
     tensor([[[0.]]])
     """
     queries = torch.cat([scale * q.to(lse.dtype), -lse.unsqueeze(-1)], dim=-1)
-    keys = torch.cat([k.to(lse.dtype), torch.ones_like(lse).unsqueeze(-1)], dim=-1)
+    keys = torch.cat([k.to(lse.dtype), torch.ones_like(lse.unsqueeze(-1))], dim=-1)
     return queries, keys
 
 
@@ -47,11 +47,11 @@ def strongest_in_tile(
 
     .. math:: \max_h \exp(q_{h,i} \cdot k_{h,j}) = \exp(\max_h q_{h,i} \cdot k_{h,j})
     """
-    for head in range(q.shape[0]):
-        torch.mm(q[head], k[head].mT, out=spare if head else strongest)
-        if head:
-            torch.maximum(strongest, spare, out=strongest)
-    return strongest.exp_()
+    torch.mm(q[0], k[0].T, out=strongest)
+    for head in range(1, q.shape[0]):
+        torch.mm(q[head], k[head].T, out=spare)
+        torch.maximum(strongest, spare, out=strongest)
+    return torch.exp(strongest, out=strongest)
 
 
 def sums_in_tiles(
@@ -61,19 +61,18 @@ def sums_in_tiles(
     *,
     prefix: int,
     scale: float,
-    rows: int,
+    side: int,
 ) -> Float[Tensor, "batch tokens-{prefix}"]:
-    """POMT-ATT-1: tiles of patch queries and patch keys, their sums over queries added up."""
-    batch, _, tokens, _ = q.shape
-    side = min(rows, tokens - prefix)
-    one, other = lse.new_empty(2, side, side)
-    sums = lse.new_zeros(batch, tokens - prefix)
-    for sample in range(batch):
+    """POMT-ATT-1: tiles of patch queries and patch keys, at most n on a side; their sums over queries are added up."""
+    sums = zero_sums(q, prefix=prefix)
+    one = torch.empty(side, side, dtype=lse.dtype, device=lse.device)
+    other = torch.empty(side, side, dtype=lse.dtype, device=lse.device)
+    for sample in range(q.shape[0]):
         patches = q[sample, :, prefix:], k[sample, :, prefix:], lse[sample, :, prefix:]
         queries, keys = shifted(*patches, scale=scale)
-        for first, last in spans(0, tokens - prefix, side):
-            for start, stop in spans(0, tokens - prefix, side):
-                own = one[: stop - start, : last - first], other[: stop - start, : last - first]
-                tile = strongest_in_tile(queries[:, start:stop], keys[:, first:last], *own)
+        for first, last in spans(0, sums.shape[1], side):
+            for start, stop in spans(0, sums.shape[1], side):
+                own = slice(stop - start), slice(last - first)
+                tile = strongest_in_tile(queries[:, start:stop], keys[:, first:last], one[own], other[own])
                 sums[sample, first:last] += tile.sum(dim=0)
     return sums

@@ -34,7 +34,23 @@ GRADUAL: Final = "    def __getattr__(self, name: str) -> Any: ...\n    def __it
 DTYPE: Final = "    dtype: Any\n    def __iter__"
 """Any member that the stubs do not know would be unknown without a word; without this line it is an error."""
 
-CHANGES: Final = {SUM: SUM_WITH_DTYPE + ARGSORT, BASE: BASE_OF_ITS_OWN, GRADUAL: DTYPE}
+MM: Final = "    input: Tensor[[N, K]], mat2: Tensor[[K, M]]\n) -> Tensor[[N, M]]:\n"
+ADDMM: Final = "    alpha: builtins.float = 1,\n) -> Tensor[[N, M]]:\n    \"\"\"Matrix multiply with add"
+SOFTMAX: Final = "dim: builtins.int | str, *, dtype: Any = None\n) -> Tensor[Shape]:\n    \"\"\"Apply softmax"
+MAXIMUM: Final = "    input: Tensor[Shape], other: _TensorLike[OtherShape]\n) -> Tensor[broadcast(Shape, OtherShape)]:\n"
+MAXIMUM_OF: Final = f"def maximum[Shape: IntTuple, OtherShape: IntTuple = []](\n{MAXIMUM}"
+EXP: Final = "def exp[Shape: IntTuple](input: Tensor[Shape]) -> Tensor[Shape]:\n"
+
+WITH_OUT: Final = {
+    MM: MM.replace("M]]\n)", "M]], *, out: Tensor[[N, M]] | None = None\n)", 1),
+    ADDMM: ADDMM.replace(",\n)", ",\n    out: Tensor[[N, M]] | None = None,\n)", 1),
+    SOFTMAX: SOFTMAX.replace("= None\n)", "= None, out: Tensor[Shape] | None = None\n)", 1),
+    MAXIMUM_OF: MAXIMUM_OF.replace("e]\n)", "e], *, out: Tensor[broadcast(Shape, OtherShape)] | None = None\n)", 1),
+    EXP: EXP.replace("[Shape])", "[Shape], *, out: Tensor[Shape] | None = None)", 1),
+}
+"""``out`` is missing; what it is given must have the shape of the result, which is more than torch asks."""
+
+CHANGES: Final = {SUM: SUM_WITH_DTYPE + ARGSORT, BASE: BASE_OF_ITS_OWN, GRADUAL: DTYPE} | WITH_OUT
 
 
 def write_stubs(installed: Path, folder: Path) -> None:
