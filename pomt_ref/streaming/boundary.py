@@ -80,9 +80,7 @@ def sums(function: str, sums: Tensor, *, x: Tensor, prefix: int, check: Check) -
     if sums.dtype != score_dtype(x.dtype):
         raise DtypeError(function, "POMT-PREC-1", f"sums in {score_dtype(x.dtype)}", f"{sums.dtype}")
     if sums.device != x.device:
-        raise DeviceError(
-            function, "POMT-PREC-1", "x and sums on one device", f"x on {x.device}, sums on {sums.device}"
-        )
+        raise DeviceError(function, "POMT-PREC-1", "x and sums on one device", f"x on {x.device}, sums on {sums.device}")
     contracts.finite(function, CLAUSE, sums=sums, check=check)
     if check == "values" and (sums < 0).any():
         raise ValuesError(function, CLAUSE, "sums >= 0", f"{sums.min().item():.9g}")
