@@ -58,6 +58,10 @@ class MemoryLimitError(PomtError, MemoryError):
     """Buffers that do not fit in memory; the message says which block size to choose."""
 
 
+class RankError(PomtError, RuntimeError):
+    """Processes that share a step and disagree, or one of them that does not answer."""
+
+
 class MissingExtraError(PomtError, ImportError):
     """A part of the project whose optional dependency is not installed."""
 

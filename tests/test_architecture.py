@@ -27,10 +27,12 @@ MAY_IMPORT: Mapping[str, frozenset[str]] = {
     "tracing": frozenset({"ranking", "pruning"}),
     "streaming": frozenset({"attention", "magnitude", "pruning"}),
     "__init__": frozenset({"version", "siblings", "tracing", "choosing"}),
+    # the step of several processes
+    "sharding": frozenset({"attention", "magnitude", "pruning"}),
     # sound bounds of a step
     "bounds": frozenset({"types", "contracts", "counting"}),
     # real models
-    "vision": frozenset({"pruning", "siblings", "choosing", "bounds"}),
+    "vision": frozenset({"pruning", "siblings", "tracing", "choosing", "bounds", "version"}),
     # what the package is held against
     "oracle": frozenset(),
     "testing": frozenset({"oracle", "errors", "types"}),
