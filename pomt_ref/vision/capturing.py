@@ -59,6 +59,10 @@ class Capture(ABC):
     def mixed(self, product: Float[Tensor, "batch tokens channels"]) -> tuple[Tensor, Tensor]:
         """What the block made of A v, and the same made of ``product``: A v of what was captured, head by head."""
 
+    @abstractmethod
+    def complete(self) -> bool:
+        """Whether this pass has shown both."""
+
     def detach(self) -> None:
         """Leave the block as it was."""
         for handle in self.handles:

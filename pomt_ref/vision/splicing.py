@@ -49,6 +49,7 @@ class HookedSplice(Splice):
         self.batch_first = batch_first
         self.handles: list[RemovableHandle] = []
         self.step: StepFunction | None = None
+        self.inside = False
         self.spliced: Tensor | None = None
 
     def attach(self, step: StepFunction) -> None:
@@ -70,15 +71,17 @@ class HookedSplice(Splice):
     def forget(self) -> None:
         """Keep no tensor of a pass that is over."""
         self.capture.forget()
+        self.inside = False
         self.spliced = None
 
     def enter(self, _block: nn.Module, arguments: tuple[object, ...], named: dict[str, object]) -> None:
-        """Forget the last pass; refuse masks, which do not fit the tokens that are left.
+        """A pass begins: forget the last one; refuse masks, which do not fit the tokens that are left.
 
         Raises:
             OptionError: a mask is given.
         """
         self.forget()
+        self.inside = True
         given = [*enumerate(arguments[1:], start=1), *named.items()]
         masks = [str(name) for name, value in given if isinstance(value, Tensor) or (name == "is_causal" and value)]
         if masks:
@@ -87,6 +90,8 @@ class HookedSplice(Splice):
     def shorten(self, x: Tensor) -> Tensor:
         """What the step makes of the tokens between the residuals."""
         assert self.step is not None  # noqa: S101 -- hooks stand only while there is a step
+        if not self.capture.complete():
+            raise ModelError("patch", "CHOOSE-3", "attention before the second norm", "a block that runs otherwise")
         if self.proving:
             self.capture.prove()
         attn, v = self.capture.attention(), self.capture.values()
@@ -133,12 +138,12 @@ class PreNormSplice(HookedSplice):
         super().forget()
         self.update = None
 
-    def between(self, _norm: nn.Module, arguments: tuple[Tensor, ...]) -> tuple[Tensor]:
-        """Shorten what the norm reads."""
-        return (self.shorten(arguments[0]),)
+    def between(self, _norm: nn.Module, arguments: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Shorten what the norm reads; outside a pass of the block it is left alone."""
+        return (self.shorten(arguments[0]),) if self.inside else arguments
 
     def take_update(self, _branch: nn.Module, _arguments: tuple[Tensor, ...], output: Tensor) -> Tensor:
-        """Keep what the branch computed; a module that also ends the attention is left alone there."""
+        """Keep what the branch computed; a module that also ends the attention is left alone there, and outside."""
         if self.spliced is None:
             return output
         self.update = output
@@ -151,7 +156,8 @@ class PreNormSplice(HookedSplice):
             ModelError: the block does something else than adding what the branch computed.
         """
         if self.spliced is None or self.update is None:
-            raise ModelError("patch", "CHOOSE-3", "a norm and a branch in every pass", "a pass without them")
+            got = "a pass of the block in which one of them did not run"
+            raise ModelError("patch", "CHOOSE-3", "attention, then norm, then MLP", got)
         whole = self.spliced + self.update
         self.forget()
         if self.proving and not same(whole, output):
@@ -179,14 +185,16 @@ class PostNormSplice(HookedSplice):
         self.handles.append(self.norm.register_forward_hook(self.between))
 
     def between(self, _norm: nn.Module, _arguments: tuple[Tensor, ...], output: Tensor) -> Tensor:
-        """Shorten what the norm returns."""
+        """Shorten what the norm returns; outside a pass of the block it is left alone."""
+        if not self.inside:
+            return output
         shortened = self.shorten(output)
         self.forget()
         return shortened
 
 
 def same(one: Tensor, other: Tensor) -> bool:
-    """Bit for bit, but for the sign of zero; NaN, which a broken model may produce, equals NaN."""
+    """The same numbers in the same dtype."""
     return one.shape == other.shape and one.dtype == other.dtype and bool(torch.equal(one, other))
 
 

@@ -67,6 +67,10 @@ class HuggingFaceCapture(Capture):
         v: Tensor = self.seen["values"].unflatten(-1, (self.seen["attn"].shape[1], -1))
         return v.transpose(1, 2)
 
+    def complete(self) -> bool:
+        """Both have come by."""
+        return self.seen.keys() >= {"values", "attn"}
+
     def mixed(self, product: Float[Tensor, "batch tokens channels"]) -> tuple[Tensor, Tensor]:
         """What the projection got, and the product itself."""
         return self.seen["mixed"], product

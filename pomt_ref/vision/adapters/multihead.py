@@ -70,6 +70,10 @@ class MultiheadCapture(Capture):
         v: Tensor = functional.linear(self.seen["source"], weight, bias).unflatten(-1, (self.module.num_heads, -1))
         return v.transpose(1, 2) if self.module.batch_first else v.permute(1, 2, 0, 3)
 
+    def complete(self) -> bool:
+        """Both have come by."""
+        return self.seen.keys() >= {"source", "attn"}
+
     def mixed(self, product: Float[Tensor, "batch tokens channels"]) -> tuple[Tensor, Tensor]:
         """What the module returned, and the product after the same projection."""
         projection = self.module.out_proj

@@ -61,6 +61,10 @@ class TimmCapture(Capture):
         v: Tensor = self.seen["joint"].unflatten(-1, (3, heads, -1))[:, :, 2]
         return v.transpose(1, 2)
 
+    def complete(self) -> bool:
+        """Both have come by."""
+        return self.seen.keys() >= {"joint", "attn"}
+
     def mixed(self, product: Float[Tensor, "batch tokens channels"]) -> tuple[Tensor, Tensor]:
         """What the projection got, and the product itself."""
         return self.seen["mixed"], product
