@@ -4,8 +4,8 @@ Written for the tests of patching and from the clauses alone: nothing of the pac
 """
 
 import math
-from collections.abc import Callable, Mapping
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,8 +14,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 Rows = NDArray[np.float64]
-
-PruneRows = Callable[..., Tensor]
 
 
 def pomt_scores(attn: Rows, v: Rows, prefix: int) -> Rows:
@@ -74,9 +72,6 @@ def by_heads(joined: Tensor, heads: int) -> Tensor:
     return torch.stack(joined.chunk(heads, dim=2), dim=1)
 
 
-NOTHING: Final[Mapping[int, int]] = {}
-
-
 @torch.no_grad()
 def timm_forward(model: Any, images: Tensor, removes: Mapping[int, int], method: str = "pomt") -> Tensor:  # noqa: ANN401 -- a model without types
     """A model of timm, its blocks written out, pruned between the residuals of some of them."""
@@ -96,30 +91,66 @@ def timm_forward(model: Any, images: Tensor, removes: Mapping[int, int], method:
     return logits
 
 
+def multihead(attention: Any, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # noqa: ANN401 -- a module
+    """``torch.nn.MultiheadAttention`` of tokens to themselves: what it returns, its attention, its values."""
+    joint = functional.linear(x, attention.in_proj_weight, attention.in_proj_bias)
+    q, k, v = (by_heads(joined, attention.num_heads) for joined in joint.chunk(3, dim=2))
+    mixed, attn = attend(q, k, v)
+    return functional.linear(mixed, attention.out_proj.weight, attention.out_proj.bias), attn, v
+
+
 @torch.no_grad()
 def encoder_forward(
     encoder: nn.TransformerEncoder, x: Tensor, removes: Mapping[int, int], *, prefix: int, method: str = "pomt"
 ) -> Tensor:
     """``torch.nn.TransformerEncoder`` on (batch, tokens, channels), its layers written out."""
-    for index, each in enumerate(encoder.layers):
-        layer: Any = each
-        attention: Any = layer.self_attn
-
-        def attended(
-            x: Tensor, attention: Any = attention  # noqa: ANN401 -- a module
-        ) -> tuple[Tensor, Tensor, Tensor]:
-            joint = functional.linear(x, attention.in_proj_weight, attention.in_proj_bias)
-            q, k, v = (by_heads(joined, attention.num_heads) for joined in joint.chunk(3, dim=2))
-            mixed, attn = attend(q, k, v)
-            return functional.linear(mixed, attention.out_proj.weight, attention.out_proj.bias), attn, v
-
-        def mlp(x: Tensor, layer: Any = layer) -> Tensor:  # noqa: ANN401 -- a module
-            returned: Tensor = layer.linear2(layer.activation(layer.linear1(x)))
-            return returned
-
-        update, attn, v = attended(layer.norm1(x) if layer.norm_first else x)
+    layers: Any = encoder.layers
+    for index, layer in enumerate(layers):
+        update, attn, v = multihead(layer.self_attn, layer.norm1(x) if layer.norm_first else x)
         x = x + update if layer.norm_first else layer.norm1(x + update)
         if removes.get(index):
             x = pruned_rows(method, x, attn, v, prefix=prefix, remove=removes[index])
-        x = x + mlp(layer.norm2(x)) if layer.norm_first else layer.norm2(x + mlp(x))
+        read = layer.norm2(x) if layer.norm_first else x
+        update = layer.linear2(layer.activation(layer.linear1(read)))
+        x = x + update if layer.norm_first else layer.norm2(x + update)
     return x if encoder.norm is None else encoder.norm(x)
+
+
+@torch.no_grad()
+def hugging_face_forward(
+    model: Any,
+    images: Tensor,
+    removes: Mapping[int, int],
+    *,
+    prefix: int,
+    method: str = "pomt",  # noqa: ANN401 -- a model without types
+) -> Tensor:
+    """The tokens after the last layer of a ViT or DeiT of transformers, its layers written out."""
+    x = model.embeddings(images)
+    for index, layer in enumerate(model.layers):
+        attention = layer.attention
+        read = layer.layernorm_before(x)
+        maps = (attention.q_proj, attention.k_proj, attention.v_proj)
+        q, k, v = (by_heads(each(read), attention.num_attention_heads) for each in maps)
+        mixed, attn = attend(q, k, v)
+        x = x + attention.o_proj(mixed)
+        if removes.get(index):
+            x = pruned_rows(method, x, attn, v, prefix=prefix, remove=removes[index])
+        x = x + layer.mlp(layer.layernorm_after(x))
+    tokens: Tensor = model.layernorm(x)
+    return tokens
+
+
+@torch.no_grad()
+def torchvision_forward(model: Any, images: Tensor, removes: Mapping[int, int]) -> Tensor:  # noqa: ANN401 -- a model without types
+    """The tokens after the encoder of torchvision's ViT, its blocks written out."""
+    x = model._process_input(images)  # noqa: SLF001 -- torchvision's own name for a step
+    x = torch.cat([model.class_token.expand(len(x), -1, -1), x], dim=1) + model.encoder.pos_embedding
+    for index, block in enumerate(model.encoder.layers):
+        update, attn, v = multihead(block.self_attention, block.ln_1(x))
+        x = x + update
+        if removes.get(index):
+            x = pruned_rows("pomt", x, attn, v, prefix=1, remove=removes[index])
+        x = x + block.mlp(block.ln_2(x))
+    tokens: Tensor = model.encoder.ln(x)
+    return tokens

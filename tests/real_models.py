@@ -62,7 +62,7 @@ def enliven(model: nn.Module, *, seed: int = 0) -> nn.Module:
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if parameter.ndim > 1:
-                deviation = parameter[0].numel() ** -0.5
+                deviation = (0.5 if "head" in name else 1.0) * parameter[0].numel() ** -0.5
                 parameter.copy_(deviation * torch.randn(parameter.shape, generator=numbers))
             elif "gamma" in name or "weight" in name:
                 parameter.copy_(1 + 0.2 * torch.randn(parameter.shape, generator=numbers))
@@ -82,3 +82,30 @@ def images_for(model: Any, batch: int = 2, *, seed: int = 1) -> Tensor:  # noqa:
     """Noise in the size of a model of timm."""
     numbers = torch.Generator().manual_seed(seed)
     return torch.randn(batch, 3, *model.patch_embed.img_size, generator=numbers)
+
+
+def import_transformers() -> Any:  # noqa: ANN401 -- a module without types
+    """Transformers; a test that needs it is skipped where it is not installed."""
+    if find_spec("transformers") is None:
+        pytest.skip("transformers is not installed")
+    import_torchvision()
+    return importlib.import_module("transformers")
+
+
+def hugging_face_model(kind: str, **options: Any) -> Any:  # noqa: ANN401 -- a model without types
+    """ViT or DeiT with a classifier: three layers, three heads, 48 channels, 16 patches."""
+    transformers = import_transformers()
+    config = getattr(transformers, f"{kind}Config")
+    head = {"ViT": "ViTForImageClassification", "DeiT": "DeiTForImageClassificationWithTeacher"}[kind]
+    small = {"hidden_size": 48, "num_hidden_layers": 3, "num_attention_heads": 3, "intermediate_size": 96}
+    return enliven(getattr(transformers, head)(config(**small, image_size=32, patch_size=8, num_labels=10, **options)))
+
+
+def encoder(*, norm_first: bool, batch_first: bool, heads: int = 4, depth: int = 3) -> nn.TransformerEncoder:
+    """An encoder of torch: 24 channels."""
+    layer = nn.TransformerEncoderLayer(
+        24, heads, 48, norm_first=norm_first, batch_first=batch_first, activation="gelu", dropout=0.1
+    )
+    made = nn.TransformerEncoder(layer, depth, norm=nn.LayerNorm(24), enable_nested_tensor=False)
+    enliven(made)
+    return made

@@ -115,7 +115,9 @@ def _prune_mixed(
     contracts.layer("patch", x=x, prefix=prefix, check=check)
     wide = torch.promote_types(torch.promote_types(x.dtype, attn.dtype), v.dtype)
     widened = (tensor.to(wide) for tensor in (x, attn, v))
-    pruned = _prune_alike(options, *widened, prefix=prefix, remove=remove, check="none" if check == "none" else "shapes")
+    pruned = _prune_alike(
+        options, *widened, prefix=prefix, remove=remove, check="none" if check == "none" else "shapes"
+    )
     contracts.finite("patch", "POMT-SCORE-1", scores=pruned.scores, check=check)
     return Pruned(pruned.tokens.to(x.dtype), pruned.kept, pruned.discarded, pruned.scores)
 

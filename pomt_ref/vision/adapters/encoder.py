@@ -89,7 +89,9 @@ def _refuse(encoder: Encoder) -> None:
 def _what_there_is(model: nn.Module) -> str:
     """The model, and what its blocks are, if it has any."""
     name = type(model).__name__
-    for owner in model.modules():
-        for blocks in _held(owner):
-            return f"{name} with blocks of {', '.join(sorted({forward_of(block) for block in blocks}))}"
-    return f"{name} without {' and '.join(HOLDERS)}"
+    held = [blocks for owner in model.modules() for blocks in _held(owner)]
+    lists = [tuple(module) for module in model.modules() if isinstance(module, nn.ModuleList) and len(module)]
+    if not held and not lists:
+        return f"{name} without {' or '.join(HOLDERS)}"
+    blocks = (held or sorted(lists, key=len, reverse=True))[0]
+    return f"{name} with blocks of {', '.join(sorted({forward_of(block) for block in blocks}))}"

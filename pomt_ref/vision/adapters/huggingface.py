@@ -39,7 +39,7 @@ class HuggingFaceCapture(Capture):
             self.module.get_submodule("o_proj").register_forward_pre_hook(self.see_mixed),
         ]
 
-    def see_attention(self, module: nn.Module, _arguments: tuple[Tensor, ...], output: tuple[Tensor, Tensor]) -> None:
+    def see_attention(self, module: nn.Module, _arguments: tuple[object, ...], output: tuple[Tensor, Tensor]) -> None:
         """The second thing that the attention returns.
 
         Raises:
