@@ -81,7 +81,7 @@ def prove_identity(model: nn.Module, splices: Mapping[int, Splice], example: Ten
         for layer, splice in splices.items():
             splice.proving = True
             splice.attach(watch(layer))
-        rehearse(model, example)
+        rehearse(model, example, f"a model that runs on an example of shape {tuple(example.shape)}")
     finally:
         for splice in splices.values():
             splice.proving = False
@@ -93,11 +93,11 @@ def prove_identity(model: nn.Module, splices: Mapping[int, Splice], example: Ten
     return tokens[0]
 
 
-def rehearse(model: nn.Module, example: Tensor) -> None:
+def rehearse(model: nn.Module, example: Tensor, expected: str) -> None:
     """One forward pass that leaves no trace: as in evaluation, without gradients, whatever mode the model is in.
 
     Raises:
-        ModelError: the pass fails.
+        ModelError: the pass fails; ``expected`` says what should not have.
     """
     try:
         with _evaluating(model), torch.no_grad():
@@ -106,7 +106,6 @@ def rehearse(model: nn.Module, example: Tensor) -> None:
         raise
     except Exception as error:
         told = f"{type(error).__name__}: {error}".partition("\n")[0]
-        expected = f"a model that runs on an example of shape {tuple(example.shape)}, whole and with fewer tokens"
         raise ModelError("patch", CLAUSE, expected, told) from error
 
 

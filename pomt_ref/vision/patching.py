@@ -132,12 +132,14 @@ def patch(
     """
     refuse_unusable(model)
     encoder = find_encoder(model)
+    if example is not None and not isinstance(example, Tensor):
+        raise KindError("patch", "CHOOSE-3", "example, a torch.Tensor", type(example).__name__)
     removes = plan(remove, layer, depth=len(encoder.blocks))
     rows = _prefix(encoder.kind.prefix(encoder.owner) if prefix is None else prefix)
     options = Options(method, normalisation, class_index, normalise, ties, check)
     options.verify("patch", prefix=rows)
     if example is None:
-        example = example_for(model, encoder, tokens=rows + sum(removes.values()) + 2)
+        example = example_for(model, encoder, tokens=rows + sum(max(each, 0) for each in removes.values()) + 2)
     splices = {index: encoder.kind.splice(encoder.blocks[index]) for index in removes}
     tokens = prove_identity(model, splices, example)
     verify_plan(removes, tokens=tokens, prefix=rows, method=method)
@@ -154,7 +156,7 @@ def _rehearsed(model: nn.Module, places: Sequence[tuple[Layer, Splice]], example
     try:
         for layer, splice in places:
             splice.attach(layer)
-        rehearse(model, example)
+        rehearse(model, example, "a model that also works with fewer tokens in its later parts")
     except BaseException:
         for _, splice in places:
             splice.detach()

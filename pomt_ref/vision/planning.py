@@ -46,14 +46,13 @@ def plan(remove: int | Sequence[int], layer: int | Sequence[int] | None, *, dept
     if not isinstance(remove, Sequence):
         removes = removes * len(layers)
     if not layers or len(removes) != len(layers):
-        raise OptionError("patch", CLAUSE, f"one remove for each of {len(layers) or 'some'} layers", f"{len(removes)}")
+        expected = f"one remove for each of {len(layers)} layers" if layers else "one layer or more"
+        raise OptionError("patch", CLAUSE, expected, f"remove={remove!r}" if layers else f"layer={layer!r}")
     for each in layers:
         if not 0 <= each < depth:
             raise CountError("patch", CLAUSE, f"0 <= layer <= {depth - 1}", f"layer={each}")
     if len(set(layers)) != len(layers):
         raise OptionError("patch", CLAUSE, "every layer once", f"layer={layers}")
-    if negative := [each for each in removes if each < 0]:
-        raise CountError("patch", "POMT-COUNT-1", "remove >= 0", f"remove={negative[0]}")
     return dict(sorted(zip(layers, removes, strict=True)))
 
 
