@@ -14,8 +14,9 @@ from pomt_ref.errors import MissingExtraError
 from pomt_ref.vision import comparing, models, profiling, reports
 from pomt_ref.vision.images import find_images
 from pomt_ref.vision.measurements import Measurements, Setting, Settings, write_whole
+from pomt_ref.vision.prunings import prunings
 
-# METHODS
+
 
 
 def choose(parsed: argparse.Namespace) -> int:

@@ -100,7 +100,11 @@ def load_model(weights: Path = WEIGHTS) -> DigitsViT:
 
 
 def prune_by(
-    x: Float[Tensor, "batch tokens channels"], scores: Float[Tensor, "batch patches"], *, remove: int
+    x: Float[Tensor, "batch tokens channels"],
+    scores: Float[Tensor, "batch patches"],
+    *,
+    remove: int,
+    prefix: int = PREFIX,
 ) -> Pruned:
     """As :func:`pomt_ref.prune`, with any scores: prefix, the T best patch rows, the mean of the others.
 
@@ -108,19 +112,22 @@ def prune_by(
     tensor([0., 2., 2.])
     """
     patches = scores.shape[1]
-    order = scores.argsort(dim=1, descending=True) + PREFIX
+    order = scores.argsort(dim=1, descending=True) + prefix
     kept, discarded = order[:, : patches - remove - 1], order[:, patches - remove - 1 :]
-    tokens = torch.cat([x[:, :PREFIX], gather(x, kept), mean_row(gather(x, discarded))], dim=1)
+    tokens = torch.cat([x[:, :prefix], gather(x, kept), mean_row(gather(x, discarded))], dim=1)
     return Pruned(tokens, kept, discarded, scores)
 
 
-def random_prune(x: Float[Tensor, "batch tokens channels"], *, remove: int, generator: torch.Generator) -> Pruned:
+def random_prune(
+    x: Float[Tensor, "batch tokens channels"], *, remove: int, generator: torch.Generator, prefix: int = PREFIX
+) -> Pruned:
     """As :func:`prune_by`, with random scores.
 
     >>> random_prune(torch.zeros(2, 17, 64), remove=8, generator=torch.Generator()).tokens.shape
     torch.Size([2, 9, 64])
     """
-    return prune_by(x, torch.rand(len(x), x.shape[1] - PREFIX, generator=generator), remove=remove)
+    scores = torch.rand(len(x), x.shape[1] - prefix, generator=generator)
+    return prune_by(x, scores.to(x.device), remove=remove, prefix=prefix)
 
 
 def prune_step(method: Method, remove: int, generator: torch.Generator) -> PruneStep:
