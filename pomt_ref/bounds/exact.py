@@ -46,7 +46,10 @@ class Row:
     @property
     def least(self) -> Integers:
         """inf of every share, rounded down."""
-        return whole(self.low_down * self.one // (self.high_up.sum() - self.high_up + self.low_down))
+        total = self.high_up.sum() - self.high_up + self.low_down
+        # Zero only for a key that is alone in its row, whose share is one.
+        alone, some = integers([self.one]), np.maximum(total, 1)
+        return whole(np.where(total > 0, self.low_down * self.one // some, alone))
 
     @property
     def most(self) -> Integers:

@@ -40,16 +40,18 @@ class ExactPlanes:
     """At the center, (targets,)."""
 
 
-def sound_below(row: ExactRow, slopes: Integers, value: Integers, touch: Integers) -> ExactPlanes:
+def sound_below(row: ExactRow, slopes: Integers, value: Integers, *, touch: Integers, mixed: Integers) -> ExactPlanes:
     """The planes below the shares of all targets that can be shown to be sound, and constants in place of the others.
 
     Arguments:
         row: what is known of the logits.
         slopes: (targets, keys).
         value: at the center, (targets,).
-        touch: s, (targets,).
+        touch: s, (targets,); anything else than what the planes were found with makes them fail, and no more.
+        mixed: γ, (targets,), likewise.
     """
-    holds = (touch > 0) & (_below_by_means(row, slopes, value, touch) | _below_by_target(row, slopes, value, touch))
+    by_means, by_target = _below_by_means(row, slopes, value, touch, mixed), _below_by_target(row, slopes, value, touch)
+    holds = (touch > 0) & (by_means | by_target)
     return _or_constant(holds, slopes, value, row.least_shares)
 
 
@@ -87,23 +89,21 @@ def _below_by_target(row: ExactRow, slopes: Integers, value: Integers, touch: In
     return whole(_condition(row, slopes, value, touch, ends, rounded) & ~row.far)
 
 
-def _below_by_means(row: ExactRow, slopes: Integers, value: Integers, touch: Integers) -> Integers:
+def _below_by_means(row: ExactRow, slopes: Integers, value: Integers, touch: Integers, mixed: Integers) -> Integers:
     """The condition with the shares at the center as weights."""
     bits, center = row.forms.bits, row.center
     reach = row.reach(whole((np.eye(len(center), dtype=object) << bits) - row.weights))
     of_targets = row.center_exponentials[row.prefix :, None]
-    if (reach > LARGEST_ARGUMENT << bits).any() or (of_targets == 0).any():
+    if (reach > LARGEST_ARGUMENT << bits).any():
         return whole(np.zeros(len(value), dtype=bool))
     low, high = (
-        ceiling(whole(exponentials_up(whole(center - center.max() + d), bits) << bits), of_targets)
+        ceiling(whole(exponentials_up(whole(center - center.max() + d), bits) << bits), np.maximum(of_targets, 1))
         for d in (-reach, reach)
     )
-    # The γ with which both ends are alike, if they can be: from chords of the exponentials.
-    rise = ((high - low) << bits) // np.maximum(2 * reach, 1 << bits // 2)
-    gamma = touch - (touch * (touch * rise.sum(axis=1) >> bits) >> bits)
-    mixed = whole(slopes + (gamma[:, None] * row.weights >> bits))
+    tilted = whole(slopes + (mixed[:, None] * row.weights >> bits))
     rounded = abs(slopes.sum(axis=1)) * row.reach(row.weights[None]) + reach.sum()
-    return _condition(row, mixed, value, touch, [(-reach, low), (reach, high)], rounded)
+    holds = _condition(row, tilted, value, touch, [(-reach, low), (reach, high)], rounded)
+    return whole(holds & (row.center_exponentials[row.prefix :] > 0))
 
 
 def _condition(

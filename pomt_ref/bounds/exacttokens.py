@@ -70,12 +70,12 @@ def _sound_planes(
 ) -> tuple[list[ExactPlanes], list[ExactPlanes]]:
     """For every head the planes below and above the shares of one row that are found to be sound."""
     below, above = [], []
-    suggested = (planes.lower, planes.lower_value, planes.touch, planes.upper, planes.upper_value)
+    suggested = (planes.lower, planes.lower_value, planes.touch, planes.mixed, planes.upper, planes.upper_value)
     of_patches = (fixed(as_array(each[:, prefix:]), forms.bits) for each in suggested)
-    lower, lower_value, touch, upper, upper_value = of_patches
+    lower, lower_value, touch, mixed, upper, upper_value = of_patches
     for head in range(len(lower)):
         row = exact_row(forms, logits, head, query, prefix)
-        below.append(sound_below(row, lower[head], lower_value[head], touch[head]))
+        below.append(sound_below(row, lower[head], lower_value[head], touch=touch[head], mixed=mixed[head]))
         above.append(sound_above(row, below[-1], upper[head], upper_value[head]))
     return below, above
 

@@ -84,7 +84,10 @@ def _descend(
         height = height.detach()
         best, least = torch.where(height < least, weights, best), torch.minimum(height, least)
         slope = slope - slope.mean(dim=-1, keepdim=True)
-        length = slope.norm(dim=-1, keepdim=True).clamp(min=1e-300)
+        largest = slope.abs().amax(dim=-1, keepdim=True)
+        # Scaled before it is measured: the square of a small number is none.
+        slope = torch.where(largest > 0, slope / largest, 0.0)
+        length = slope.norm(dim=-1, keepdim=True).clamp(min=1.0)
         weights = _onto_simplex(weights - slope / length / (step + 2))
     return best
 

@@ -17,8 +17,8 @@ from pomt_ref.bounds.layer import FAR_BELOW, Forms
 from pomt_ref.bounds.softmax import softmax_bounds
 from pomt_ref.bounds.steps import Step
 
-LARGEST_VALUE: Final = 1e280
-"""Beyond this, and beyond its reciprocal, exponentials and logarithms say nothing: the plane is then a constant."""
+SMALLEST_SHARE: Final = 1e-280
+"""Below this, and beyond its reciprocal, exponentials and logarithms say nothing: the plane is then a constant."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,10 @@ class SoftmaxPlanes:
     lower_value: Float64[Tensor, "heads targets"]
     """The lower plane at the center."""
     touch: Float64[Tensor, "heads targets"]
-    """The share at which the lower plane touches what it is a tangent of: its value at the center without the room."""
+    """s: the share at which the lower plane touches what it is a tangent of; its value at the center without the room.
+    With γ it shows whoever checks the plane how it was found."""
+    mixed: Float64[Tensor, "heads targets"]
+    """γ: what the lower plane takes of the weighted mean of its row's logits; zero where it knows differences only."""
     upper: Float64[Tensor, "heads targets keys"]
     """Slopes of the upper plane."""
     upper_value: Float64[Tensor, "heads targets"]
@@ -95,8 +98,11 @@ def softmax_planes(center: Float64[Tensor, "heads keys"], differences: Box, shar
     steep = shares.lo * torch.where(span > 0, span.expm1() / span, 1.0)
     upper = _on_logits(-(steep / whole).unsqueeze(-1) * exponentials)
     upper_value = shares.lo - steep * (whole.log() + bottom)
-    lower, lower_value = _or_constant(lower, 1 / total, shares.lo)
-    return SoftmaxPlanes(lower, lower_value, lower_value, *_or_constant(upper, upper_value, shares.hi))
+    lower, lower_value = _or_constant(lower, 1 / total, shares.lo, least=1 / total)
+    nothing = torch.zeros_like(lower_value)
+    return SoftmaxPlanes(
+        lower, lower_value, lower_value, nothing, *_or_constant(upper, upper_value, shares.hi, least=shares.lo)
+    )
 
 
 def sizes(
@@ -137,12 +143,13 @@ def _better_below(forms: Forms, query: int, planes: SoftmaxPlanes) -> SoftmaxPla
     below = torch.eye(keys, dtype=weights.dtype, device=weights.device) - steep.unsqueeze(1)
     below = below + (steep.sum(dim=-1, keepdim=True) - 1).unsqueeze(-1) * weights.unsqueeze(1)
     lower = share.unsqueeze(-1) * below
-    better = (share > planes.lower_value) & lower.isfinite().all(dim=-1)
+    better = (share > planes.lower_value.clamp(min=SMALLEST_SHARE)) & lower.isfinite().all(dim=-1)
     return replace(
         planes,
         lower=torch.where(better.unsqueeze(-1), lower, planes.lower),
         lower_value=torch.where(better, share, planes.lower_value),
         touch=torch.where(better, share, planes.touch),
+        mixed=torch.where(better, share * (1 - steep.sum(dim=-1, keepdim=True)), planes.mixed),
     )
 
 
@@ -197,7 +204,9 @@ def _or_constant(
     slopes: Float64[Tensor, "heads targets keys"],
     value: Float64[Tensor, "heads targets"],
     constant: Float64[Tensor, "heads targets"],
+    *,
+    least: Float64[Tensor, "heads targets"],
 ) -> tuple[Float64[Tensor, "heads targets keys"], Float64[Tensor, "heads targets"]]:
     """The plane, or the constant where exponentials over- or underflow and there is no plane."""
-    usable = slopes.isfinite().all(dim=-1) & (value.abs() <= LARGEST_VALUE)
+    usable = slopes.isfinite().all(dim=-1) & (value.abs() <= 1 / SMALLEST_SHARE) & (least >= SMALLEST_SHARE)
     return torch.where(usable.unsqueeze(-1), slopes, 0.0), torch.where(usable, value, constant)
