@@ -1,13 +1,12 @@
 """LIN-1 · certificates: which tokens a pruning step keeps, whatever the perturbation."""
 
 from dataclasses import dataclass, field
-from typing import get_args
 
 import torch
 from jaxtyping import Bool, Float64
 from torch import Tensor
 
-from pomt_ref import contracts, counting
+from pomt_ref.bounds.asking import checked_step
 from pomt_ref.bounds.box import CLAUSE, Box, refuse
 from pomt_ref.bounds.deciding import certain_order, fates, mean_bounds
 from pomt_ref.bounds.differences import (
@@ -15,14 +14,13 @@ from pomt_ref.bounds.differences import (
     attention_sum_bounds,
     batch_max_bounds,
     share_difference,
-    value_sum_bounds,
 )
 from pomt_ref.bounds.extremal import Extremal, extremal_point
 from pomt_ref.bounds.margins import score_margin
 from pomt_ref.bounds.replay import Replay, replay
 from pomt_ref.bounds.softmax import softmax_bounds
 from pomt_ref.bounds.steps import Arithmetic, Step
-from pomt_ref.errors import CountError, KindError, OptionError, ShapeError
+from pomt_ref.errors import CountError, KindError, OptionError
 from pomt_ref.types import Normalisation
 
 
@@ -48,6 +46,9 @@ class Certificate:
     """What floating-point arithmetic may add to a score; zero for ``arithmetic="real"``."""
     mean: Box | None = field(default=None, repr=False)
     """Bounds of the mean row, (batch, channels); none where x was not given."""
+    weights: Float64[Tensor, "batch patches patches heads"] | None = field(default=None, repr=False)
+    """What a certificate of tokens was searched for, so that whoever checks it need not search: for every query (row)
+    and key (column), by which weights the planes of the heads are mixed. Any weights are sound."""
 
     @property
     def undetermined(self) -> Bool[Tensor, "batch patches"]:
@@ -62,9 +63,13 @@ class Certificate:
     def check(self) -> Replay:
         """LIN-1: derive every claim again, with integers and multiprecision arithmetic in place of float64.
 
+        A certificate of tokens is derived again from the tokens and the layer: the boxes of logits and values, and
+        planes in the tokens, each of which is held against a condition that suffices for it to be sound.
+
         Returns:
             what was replayed and what was refuted; true if nothing was. Its cost grows with heads x patches³: seconds
-            for 64 patches, about a minute for 196.
+            for 64 patches, about a minute for 196. A certificate of tokens costs heads² x patches³ x channels besides:
+            CHECKSECONDS.
         """
         return replay(
             self.step,
@@ -77,6 +82,7 @@ class Certificate:
                 for name, box in (("attention", self.attention), ("values", self.values), ("largest", self.largest))
             },
             mean=None if self.mean is None else (self.mean.lo.cpu().numpy(), self.mean.hi.cpu().numpy()),
+            weights=None if self.weights is None else self.weights.cpu().numpy(),
         )
 
     def counterexample(self, i: int, j: int, *, sample: int = 0) -> Extremal:
@@ -194,61 +200,3 @@ def decide(step: Step, *, sums: Box, attention: Box) -> Certificate:
     if step.x is not None:
         mean = mean_bounds(step.x, fate, prefix=step.prefix, keep=step.keep, arithmetic=step.arithmetic)
     return Certificate(step, fate.kept, fate.discarded, order, attention, values, largest, margin, mean)
-
-
-def checked_step(
-    function: str,
-    *,
-    values: Box,
-    logits: Box | None = None,
-    attention: Box | None = None,
-    x: Box | None = None,
-    prefix: int,
-    keep: int | None,
-    remove: int | None,
-    normalisation: Normalisation,
-    arithmetic: Arithmetic = "real",
-    value_sums: Box | None = None,
-) -> Step:
-    """The boundary: one kind of attention, shapes that agree, counts in their range, and value sums that are finite."""
-    for name, box in {"values": values, "logits": logits, "attention": attention, "x": x}.items():
-        missing = box is None and name != "values"
-        if not missing and not isinstance(box, Box):
-            raise KindError(function, CLAUSE, f"{name}, a Box", type(box).__name__)
-    if (logits is None) == (attention is None):
-        got = "neither" if logits is None else "both"
-        raise OptionError(function, CLAUSE, "exactly one of logits and attention", got)
-    contracts.options(function, check="shapes", normalisation=normalisation)
-    if arithmetic not in get_args(Arithmetic):
-        expected = f"arithmetic in {get_args(Arithmetic)}"
-        raise OptionError(function, CLAUSE, expected, f"arithmetic={arithmetic!r}")
-    if logits is not None:
-        contracts.layer(function, prefix=prefix, check="shapes", v=values.lo, logits=logits.lo)
-    if attention is not None:
-        contracts.layer(function, prefix=prefix, check="shapes", v=values.lo, attn=attention.lo)
-    batch, _, tokens, _ = values.shape
-    if x is not None and (x.lo.ndim != 3 or x.shape[:2] != (batch, tokens)):  # noqa: PLR2004 -- batch, tokens, channels
-        raise ShapeError(function, CLAUSE, f"x of shape ({batch}, {tokens}, channels)", f"{(*x.shape,)}")
-    return Step(
-        values=values,
-        value_sums=value_sum_bounds(function, values) if value_sums is None else value_sums,
-        from_tokens=value_sums is not None,
-        logits=logits,
-        attention=attention,
-        x=x,
-        prefix=contracts.plain(prefix),
-        keep=_keep(function, tokens, prefix=prefix, keep=keep, remove=remove),
-        normalisation=normalisation,
-        arithmetic=arithmetic,
-    )
-
-
-def _keep(function: str, tokens: int, *, prefix: int, keep: int | None, remove: int | None) -> int:
-    """POMT-COUNT-1: T, from exactly one of T itself and R."""
-    contracts.one_of(function, keep=keep, remove=remove)
-    if remove is not None:
-        contracts.remove_count(function, remove, tokens=tokens, prefix=prefix, appended=1, check="shapes")
-        return counting.kept_count(tokens, prefix=contracts.plain(prefix), remove=contracts.plain(remove))
-    assert keep is not None  # noqa: S101 -- tells the type checker what one_of has just enforced
-    contracts.keep_count(function, keep, tokens=tokens, prefix=prefix, clause="POMT-PRUNE-1", check="shapes")
-    return contracts.plain(keep)

@@ -1,26 +1,25 @@
 """LIN-1 · the ranges of softmax differences once more, in integers: what a certificate is checked with.
 
-Numbers are integers in a unit of 2⁻¹²⁸ or less, rounded outward by floor and ceiling; exponentials are mpmath's. No
+Numbers are integers in a unit of 2⁻¹²⁸ or less (:mod:`pomt_ref.bounds.fixedpoint`), rounded outward. No
 float64 is computed here and no formula is shared with :mod:`pomt_ref.bounds.differences`: the best denominator is not
 chosen by cases, all three candidates are tried.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, Final, cast
+from typing import Final
 
-import mpmath  # pyright: ignore[reportMissingTypeStubs] -- it publishes none
 import numpy as np
+
+from pomt_ref.bounds.fixedpoint import Integers, ceiling, exponential, integers, whole
 
 BITS: Final = 128
 """Digits after the binary point for numbers about one."""
 
 MOST_EXTRA_BITS: Final = 1200
 """More digits for as far as exponentials spread, up to where float64 ends and more."""
-
-Integers = np.ndarray[Any, np.dtype[np.object_]]
-"""An array of Python integers, which do not overflow."""
 
 
 @dataclass(frozen=True)
@@ -37,17 +36,20 @@ class Row:
     @property
     def least_total(self) -> Integers:
         """For every key i the least denominator: i high, the others low."""
-        return _array(self.low_down.sum() - self.low_down + self.high_down)
+        return whole(self.low_down.sum() - self.low_down + self.high_down)
 
     @property
     def most_total(self) -> Integers:
         """For every key j the largest denominator: j low, the others high."""
-        return _array(self.high_up.sum() - self.high_up + self.low_up)
+        return whole(self.high_up.sum() - self.high_up + self.low_up)
 
     @property
     def least(self) -> Integers:
         """inf of every share, rounded down."""
-        return _array(self.low_down * self.one // (self.high_up.sum() - self.high_up + self.low_down))
+        total = self.high_up.sum() - self.high_up + self.low_down
+        # Zero only for a key that is alone in its row, whose share is one.
+        alone, some = integers([self.one]), np.maximum(total, 1)
+        return whole(np.where(total > 0, self.low_down * self.one // some, alone))
 
     @property
     def most(self) -> Integers:
@@ -62,11 +64,11 @@ def bits_for(span: Fraction) -> int:
 
 def row_of(low: Sequence[Fraction], high: Sequence[Fraction], bits: int) -> Row:
     """The exponentials of a row of logits between these bounds, in units of 2^-bits."""
-    top = max(high)
-    with mpmath.workprec(bits + BITS):
-        ends = [[_exponential(bound - top, bits) for bound in side] for side in (low, high)]
-    (low_down, low_up), (high_down, high_up) = (zip(*side, strict=True) for side in ends)
-    return Row(integers(low_down), integers(low_up), integers(high_down), integers(high_up), one=1 << bits)
+    top, one = max(high), 1 << bits
+    # No argument is positive, so one that is rounded down has an exponential that is less than two units too small.
+    ends = [[exponential(math.floor((bound - top) * one), bits) for bound in side] for side in (low, high)]
+    (low_down, low_up), (high_down, high_up) = (map(integers, zip(*side, strict=True)) for side in ends)
+    return Row(low_down, whole(low_up + 2), high_down, whole(high_up + 2), one=one)
 
 
 def difference_sup(rows: Sequence[Row], prefix: int) -> Integers:
@@ -87,18 +89,6 @@ def difference_sup(rows: Sequence[Row], prefix: int) -> Integers:
     return best
 
 
-def ceiling(numerator: Integers, denominator: Integers) -> Integers:
-    """Division rounded up."""
-    return _array(-(-numerator // denominator))
-
-
-def integers(values: Sequence[int]) -> Integers:
-    """Python integers as an array of objects."""
-    array = np.empty(len(values), dtype=object)
-    array[:] = values
-    return array
-
-
 def _head_sup(row: Row, c: Integers, prefix: int) -> Integers:
     """sup of E_i y - max(E_j y, c) for one head: i down the rows, j along the columns."""
     up, down = row.high_up[prefix:, None], row.low_down[None, prefix:]
@@ -112,17 +102,4 @@ def _head_sup(row: Row, c: Integers, prefix: int) -> Integers:
     # Where E_j y = c for some y of the range; a c of zero has it at y = 0, which no range reaches.
     crossing = (down > 0) & (c * most_total >= down * row.one) & (c * least_total <= down * row.one)
     safe = np.where(down > 0, down, 1)
-    return _array(np.where(crossing, np.maximum(best, np.minimum(ceiling(up * c, safe) - c, one)), best))
-
-
-def _array(values: Any) -> Integers:  # noqa: ANN401 -- arithmetic on arrays of objects has no type of its own
-    """The same array, for the type checker."""
-    return cast("Integers", values)
-
-
-def _exponential(argument: Fraction, bits: int) -> tuple[int, int]:
-    """e^argument in units of 2^-bits, rounded down and up, one more unit for mpmath's own rounding."""
-    if argument < -bits:
-        return 0, 1
-    value = mpmath.ldexp(mpmath.exp(mpmath.mpf(argument.numerator) / argument.denominator), bits)
-    return max(int(mpmath.floor(value)) - 1, 0), int(mpmath.ceil(value)) + 1
+    return whole(np.where(crossing, np.maximum(best, np.minimum(ceiling(up * c, safe) - c, one)), best))

@@ -17,7 +17,7 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from pomt_ref.bounds.layer import Forms
-from pomt_ref.bounds.softplanes import SoftmaxPlanes
+from pomt_ref.bounds.softplanes import SoftmaxPlanes, sizes
 
 DESCENTS: Final = 30
 """Steps towards the best weights; twice as many gain less than a hundredth of the gap."""
@@ -40,19 +40,19 @@ def strongest_below(forms: Forms, row: SoftmaxPlanes, query: int) -> Planes:
     value, head = row.lower_value.max(dim=0)
     chosen = torch.zeros_like(row.lower_value).scatter(0, head.unsqueeze(0), 1.0)
     slopes = (chosen.unsqueeze(-1) * row.lower).transpose(0, 1)
-    return Planes(slopes, value, _sizes(forms, row.lower, row.lower_value, query).amax(dim=0))
+    return Planes(slopes, value, sizes(forms, row.lower, row.lower_value, query).amax(dim=0))
 
 
-def strongest_above(forms: Forms, row: SoftmaxPlanes, query: int) -> Planes:
-    """A plane above the head maximum, its weights chosen for the least height at the center."""
+def strongest_above(forms: Forms, row: SoftmaxPlanes, query: int) -> tuple[Planes, Float64[Tensor, "targets heads"]]:
+    """A plane above the head maximum, and the weights α it is made with, chosen for the least height at the center."""
     slopes = row.upper.transpose(0, 1)
     moves = _token_slopes(forms, row.upper, query)
     allowed = (slopes.abs() * forms.remainder[:, query]).sum(dim=-1)
     value = row.upper_value.mT
     weights = _descend(value, moves, allowed)
     height = _heights(value, moves, allowed, weights).amax(dim=-1)
-    size = _sizes(forms, row.upper, row.upper_value, query).sum(dim=0)
-    return Planes(weights.unsqueeze(-1) * slopes, height, size)
+    size = sizes(forms, row.upper, row.upper_value, query).sum(dim=0)
+    return Planes(weights.unsqueeze(-1) * slopes, height, size), weights
 
 
 def _heights(
@@ -78,13 +78,16 @@ def _descend(
     least = torch.full_like(value[:, :1], torch.inf)
     for step in range(DESCENTS):
         with torch.enable_grad():
-            asked = weights.requires_grad_()
+            asked = weights.clone().requires_grad_()
             height = _heights(value, moves, allowed, asked).amax(dim=-1, keepdim=True)
             (slope,) = torch.autograd.grad(height.sum(), asked)
-        weights, height = weights.detach(), height.detach()
+        height = height.detach()
         best, least = torch.where(height < least, weights, best), torch.minimum(height, least)
         slope = slope - slope.mean(dim=-1, keepdim=True)
-        length = slope.norm(dim=-1, keepdim=True).clamp(min=1e-300)
+        largest = slope.abs().amax(dim=-1, keepdim=True)
+        # Scaled before it is measured: the square of a small number is none.
+        slope = torch.where(largest > 0, slope / largest, 0.0)
+        length = slope.norm(dim=-1, keepdim=True).clamp(min=1.0)
         weights = _onto_simplex(weights - slope / length / (step + 2))
     return best
 
@@ -105,10 +108,3 @@ def _token_slopes(
     moves = torch.einsum("htm,hc,mc->thmc", slopes, forms.by_key[:, query], forms.radius)
     moves[:, :, query] += torch.einsum("htm,hmc->thc", slopes, forms.by_query) * forms.radius[query]
     return moves
-
-
-def _sizes(
-    forms: Forms, slopes: Float64[Tensor, "heads targets keys"], value: Float64[Tensor, "heads targets"], query: int
-) -> Float64[Tensor, "heads targets"]:
-    """The sum of the sizes of all that a plane is made of."""
-    return value.abs() + torch.einsum("htm,hm->ht", slopes.abs(), forms.size[:, query])

@@ -20,6 +20,9 @@ from pomt_ref.errors import DtypeError, KindError, ShapeError
 FAR_BELOW: Final = 2.0**-40
 """Rounding granted to a bound, relative to the sizes of all it is made of: 2¹³ units, for as many operations."""
 
+NORM_ROOM: Final = 1 + 2.0**-10
+"""A spectral norm is taken this much larger: whoever checks it may then do so with 30 digits."""
+
 
 @dataclass(frozen=True)
 class AttentionLayer:
@@ -114,7 +117,8 @@ def logit_forms(tokens: Box, layer: AttentionLayer, sample: int) -> Forms:
     size = layer.scale * largest_q @ largest_k.mT
     by_entries = torch.einsum("nc,hce,me->hnm", radius, product.abs(), radius)
     lengths = radius.norm(dim=1)
-    by_norm = torch.linalg.matrix_norm(product, 2).reshape(-1, 1, 1) * lengths.unsqueeze(1) * lengths
+    norms = NORM_ROOM * torch.linalg.matrix_norm(product, 2)
+    by_norm = norms.reshape(-1, 1, 1) * lengths.unsqueeze(1) * lengths
     return Forms(
         center=layer.scale * q @ k.mT,
         by_query=layer.scale * torch.einsum("hnd,hdc->hnc", k, layer.query_weight),

@@ -1,7 +1,7 @@
 """LIN-1 · a certificate, derived again from its boxes in exact and multiprecision arithmetic."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
@@ -9,7 +9,9 @@ from jaxtyping import Bool, Float64
 from torch import Tensor
 
 from pomt_ref.bounds.box import Box
-from pomt_ref.bounds.exact import Integers, bits_for, ceiling, difference_sup, integers, row_of
+from pomt_ref.bounds.exact import bits_for, difference_sup, row_of
+from pomt_ref.bounds.exacttokens import DerivedTokens, derive_tokens
+from pomt_ref.bounds.fixedpoint import Integers, ceiling, integers, whole
 from pomt_ref.bounds.steps import Step
 
 Range = tuple[Float64[np.ndarray, "..."], Float64[np.ndarray, "..."]]
@@ -23,8 +25,8 @@ class Replay:
     orders: int
     """How many certain orders of two patches were claimed."""
     by_planes: int
-    """How many of them rest on linear planes in the tokens, and were not derived again; zero unless the certificate is
-    one of tokens."""
+    """How many of them do not follow from the boxes of logits and values, but from planes in the tokens that were found
+    to be sound; zero unless the certificate is one of tokens."""
     refuted: tuple[str, ...]
     """Claims that could not be derived, for instance ``order[0, 3, 5]``; empty if the certificate holds."""
 
@@ -56,6 +58,7 @@ def replay(
     margin: Float64[np.ndarray, "batch patches"],
     ranges: Mapping[str, Range],
     mean: Range | None,
+    weights: Float64[np.ndarray, "batch patches patches heads"] | None = None,
 ) -> Replay:
     """LIN-1: derive order, fates, ranges and the mean row again, and tell which claims do not follow.
 
@@ -67,24 +70,26 @@ def replay(
         margin: what floating-point arithmetic adds to a score; taken as given.
         ranges: claimed bounds of ``attention`` (D), ``values`` (δ) and ``largest`` (M).
         mean: claimed bounds of the mean row.
+        weights: of heads, for planes in the tokens; suggested, not claimed.
     """
-    claimed = int(order.sum())
     bits = bits_for(Fraction(max(_spread(box) for box in (step.logits, step.value_sums) if box is not None)))
     samples = [derive(step, sample, bits) for sample in range(len(order))]
-    tops = [(max(each.sums_low), max(each.sums_high)) for each in samples]
-    if step.normalisation == "batch":
-        tops = [(max(low for low, _ in tops), max(high for _, high in tops))]
-    derived = np.stack([_derived_order(*each) for each in zip(samples, tops * len(samples), margin, strict=False)])
-    missing = order & ~derived
+    by_boxes = order & _derived_orders(step, samples, margin)
     refuted: list[str] = []
-    if not step.from_tokens:
-        refuted += _refuted_ranges(samples, tops, ranges)
-        refuted += [f"order[{sample}, {i}, {j}]" for sample, i, j in np.argwhere(missing)]
-        order = order & derived
-    refuted += _refuted_fates(order, kept, discarded, step.keep)
+    if step.tokens is not None:
+        of_tokens = [
+            derive_tokens(step, None if weights is None else weights[sample], sample, bits)
+            for sample in range(len(order))
+        ]
+        refuted += [claim for each in of_tokens for claim in each.refuted]
+        samples = [_narrowed(*each) for each in zip(samples, of_tokens, strict=True)]
+    derived = _derived_orders(step, samples, margin)
+    refuted += _refuted_ranges(samples, _tops(step, samples), ranges)
+    refuted += [f"order[{sample}, {i}, {j}]" for sample, i, j in np.argwhere(order & ~derived)]
+    refuted += _refuted_fates(order & derived, kept, discarded, step.keep)
     if mean is not None:
         refuted += _refuted_means(step, kept, discarded, mean)
-    return Replay(claimed, int(missing.sum()) if step.from_tokens else 0, tuple(refuted))
+    return Replay(int(order.sum()), int((order & derived & ~by_boxes).sum()), tuple(refuted))
 
 
 def derive(step: Step, sample: int, bits: int) -> Derived:
@@ -103,6 +108,32 @@ def derive(step: Step, sample: int, bits: int) -> Derived:
     return Derived(down, up, attention, values, one)
 
 
+def _narrowed(each: Derived, tokens: DerivedTokens) -> Derived:
+    """What boxes say and what planes in the tokens say, whichever is more."""
+    return replace(
+        each,
+        sums_low=whole(np.maximum(each.sums_low, tokens.sums_low)),
+        sums_high=whole(np.minimum(each.sums_high, tokens.sums_high)),
+        attention=whole(np.minimum(each.attention, tokens.attention)),
+    )
+
+
+def _tops(step: Step, samples: list[Derived]) -> list[tuple[int, int]]:
+    """Bounds of M: one pair for the batch, or one for each sample."""
+    tops = [(max(each.sums_low), max(each.sums_high)) for each in samples]
+    if step.normalisation == "batch":
+        return [(max(low for low, _ in tops), max(high for _, high in tops))]
+    return tops
+
+
+def _derived_orders(
+    step: Step, samples: list[Derived], margin: Float64[np.ndarray, "batch patches"]
+) -> Bool[np.ndarray, "batch patches patches"]:
+    """Which orders follow, sample by sample."""
+    tops = _tops(step, samples) * (len(samples) if step.normalisation == "batch" else 1)
+    return np.stack([_derived_order(*each) for each in zip(samples, tops, margin, strict=True)])
+
+
 def _from_logits(logits: Box, sample: int, prefix: int, values: Integers, bits: int) -> Derived:
     """S and D of one sample from a box of logits, row by row."""
     low, high = (_exact(side[sample].cpu().numpy()) for side in _sides(logits))
@@ -116,7 +147,7 @@ def _from_logits(logits: Box, sample: int, prefix: int, values: Integers, bits: 
 
 def _value_differences(step: Step, sample: int, bits: int) -> Integers:
     """sup of δ of one sample: a softmax with one head and one row, of sums that are exact where they follow from v."""
-    if step.from_tokens:
+    if step.tokens is not None:
         sums = [_exact(side[sample].cpu().numpy()) for side in _sides(step.value_sums)]
     else:
         sums = [_exact(side[sample].amax(dim=0).cpu().numpy()).sum(axis=1) for side in _sides(step.values)]

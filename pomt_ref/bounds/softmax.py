@@ -100,6 +100,8 @@ def softmax_bounds(logits: Box, *, dim: int = -1) -> Box:
     if not -axes <= dim < axes:
         raise CountError("softmax_bounds", CLAUSE, f"{-axes} <= dim <= {axes - 1}", f"dim={dim}")
     each = exponentials(Box(logits.lo.movedim(dim, -1), logits.hi.movedim(dim, -1)))
-    lo = each.low / (each.low + each.others_high) * (1 - each.error)
+    total = each.low + each.others_high
+    # Zero only for a key that is alone in its row, however wide its bounds.
+    lo = torch.where(total > 0, each.low / total, 1.0) * (1 - each.error)
     hi = (each.high / (each.high + each.others_low) * (1 + each.error)).clamp(max=1)
     return Box(lo.movedim(-1, dim), hi.movedim(-1, dim))

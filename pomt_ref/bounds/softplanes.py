@@ -4,6 +4,7 @@ Planes are written in deviations: a logit less its value at the center of the bo
 is its intercept.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -13,23 +14,43 @@ from torch import Tensor
 
 from pomt_ref.bounds.box import Box
 from pomt_ref.bounds.layer import FAR_BELOW, Forms
+from pomt_ref.bounds.softmax import softmax_bounds
+from pomt_ref.bounds.steps import Step
 
-LARGEST_VALUE: Final = 1e280
-"""Beyond this, and beyond its reciprocal, exponentials and logarithms say nothing: the plane is then a constant."""
+SMALLEST_SHARE: Final = 1e-280
+"""Below this, and beyond its reciprocal, exponentials and logarithms say nothing: the plane is then a constant."""
 
 
 @dataclass(frozen=True)
 class SoftmaxPlanes:
-    """One row: every head's share of every key (target) between two planes in the row's logits (keys)."""
+    """One row: every head's share of every key (target) between two planes in the row's logits (keys).
+
+    Values have room for the rounding of all that the planes are made of.
+    """
 
     lower: Float64[Tensor, "heads targets keys"]
     """Slopes of the lower plane."""
     lower_value: Float64[Tensor, "heads targets"]
     """The lower plane at the center."""
+    touch: Float64[Tensor, "heads targets"]
+    """s: the share at which the lower plane touches what it is a tangent of; its value at the center without the room.
+    With γ it shows whoever checks the plane how it was found."""
+    mixed: Float64[Tensor, "heads targets"]
+    """γ: what the lower plane takes of the weighted mean of its row's logits; zero where it knows differences only."""
     upper: Float64[Tensor, "heads targets keys"]
     """Slopes of the upper plane."""
     upper_value: Float64[Tensor, "heads targets"]
     """The upper plane at the center."""
+
+
+def step_planes(forms: Forms, step: Step, sample: int) -> Iterator[tuple[int, SoftmaxPlanes]]:
+    """The row of every patch of one sample, by its place among the tokens, with its planes."""
+    assert step.logits is not None  # noqa: S101 -- a step of tokens has them
+    logits = Box(step.logits.lo[sample], step.logits.hi[sample])
+    shares = softmax_bounds(logits)
+    for query in range(step.prefix, logits.shape[1]):
+        of_row = (Box(side.lo[:, query], side.hi[:, query]) for side in (logits, shares))
+        yield query, row_planes(forms, *of_row, query)
 
 
 def row_planes(forms: Forms, logits: Box, shares: Box, query: int) -> SoftmaxPlanes:
@@ -44,11 +65,10 @@ def row_planes(forms: Forms, logits: Box, shares: Box, query: int) -> SoftmaxPla
     differences = row_differences(forms, logits, query)
     lo, hi = (1 / side.exp().sum(dim=-1) for side in (differences.hi, differences.lo))
     shares = shares.intersect(Box(lo * (1 - FAR_BELOW), (hi * (1 + FAR_BELOW)).clamp(max=1)))
-    planes = _better_below(forms, query, softmax_planes(forms.center[:, query], differences, shares))
+    planes = _planes(forms, differences, shares, query)
     lo = planes.lower_value - _reach(forms, planes.lower, planes.lower_value, query)
     hi = planes.upper_value + _reach(forms, planes.upper, planes.upper_value, query)
-    shares = shares.intersect(Box(lo, hi))
-    return _better_below(forms, query, softmax_planes(forms.center[:, query], differences, shares))
+    return _planes(forms, differences, shares.intersect(Box(lo, hi)), query)
 
 
 def softmax_planes(center: Float64[Tensor, "heads keys"], differences: Box, shares: Box) -> SoftmaxPlanes:
@@ -78,7 +98,28 @@ def softmax_planes(center: Float64[Tensor, "heads keys"], differences: Box, shar
     steep = shares.lo * torch.where(span > 0, span.expm1() / span, 1.0)
     upper = _on_logits(-(steep / whole).unsqueeze(-1) * exponentials)
     upper_value = shares.lo - steep * (whole.log() + bottom)
-    return SoftmaxPlanes(*_or_constant(lower, 1 / total, shares.lo), *_or_constant(upper, upper_value, shares.hi))
+    lower, lower_value = _or_constant(lower, 1 / total, shares.lo, least=1 / total)
+    nothing = torch.zeros_like(lower_value)
+    return SoftmaxPlanes(
+        lower, lower_value, lower_value, nothing, *_or_constant(upper, upper_value, shares.hi, least=shares.lo)
+    )
+
+
+def sizes(
+    forms: Forms, slopes: Float64[Tensor, "heads targets keys"], value: Float64[Tensor, "heads targets"], query: int
+) -> Float64[Tensor, "heads targets"]:
+    """The sum of the sizes of all that planes are made of: what their rounding is relative to."""
+    return value.abs() + torch.einsum("htm,hm->ht", slopes.abs(), forms.size[:, query])
+
+
+def _planes(forms: Forms, differences: Box, shares: Box, query: int) -> SoftmaxPlanes:
+    """The better planes of both ways, with room for rounding."""
+    planes = _better_below(forms, query, softmax_planes(forms.center[:, query], differences, shares))
+    return replace(
+        planes,
+        lower_value=planes.lower_value - FAR_BELOW * sizes(forms, planes.lower, planes.lower_value, query),
+        upper_value=planes.upper_value + FAR_BELOW * sizes(forms, planes.upper, planes.upper_value, query),
+    )
 
 
 def _better_below(forms: Forms, query: int, planes: SoftmaxPlanes) -> SoftmaxPlanes:
@@ -102,11 +143,13 @@ def _better_below(forms: Forms, query: int, planes: SoftmaxPlanes) -> SoftmaxPla
     below = torch.eye(keys, dtype=weights.dtype, device=weights.device) - steep.unsqueeze(1)
     below = below + (steep.sum(dim=-1, keepdim=True) - 1).unsqueeze(-1) * weights.unsqueeze(1)
     lower = share.unsqueeze(-1) * below
-    better = (share > planes.lower_value) & lower.isfinite().all(dim=-1)
+    better = (share > planes.lower_value.clamp(min=SMALLEST_SHARE)) & lower.isfinite().all(dim=-1)
     return replace(
         planes,
         lower=torch.where(better.unsqueeze(-1), lower, planes.lower),
         lower_value=torch.where(better, share, planes.lower_value),
+        touch=torch.where(better, share, planes.touch),
+        mixed=torch.where(better, share * (1 - steep.sum(dim=-1, keepdim=True)), planes.mixed),
     )
 
 
@@ -161,7 +204,9 @@ def _or_constant(
     slopes: Float64[Tensor, "heads targets keys"],
     value: Float64[Tensor, "heads targets"],
     constant: Float64[Tensor, "heads targets"],
+    *,
+    least: Float64[Tensor, "heads targets"],
 ) -> tuple[Float64[Tensor, "heads targets keys"], Float64[Tensor, "heads targets"]]:
     """The plane, or the constant where exponentials over- or underflow and there is no plane."""
-    usable = slopes.isfinite().all(dim=-1) & (value.abs() <= LARGEST_VALUE)
+    usable = slopes.isfinite().all(dim=-1) & (value.abs() <= 1 / SMALLEST_SHARE) & (least >= SMALLEST_SHARE)
     return torch.where(usable.unsqueeze(-1), slopes, 0.0), torch.where(usable, value, constant)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pomt_ref.bounds.box import Box
+from pomt_ref.bounds.layer import AttentionLayer
 from pomt_ref.types import Normalisation
 
 Arithmetic = Literal["real", "float32", "float64"]
@@ -33,5 +34,8 @@ class Step:
     """POMT-ATT-2: over what M is taken."""
     arithmetic: Arithmetic
     """Of the run that the certificate covers."""
-    from_tokens: bool = False
-    """Whether the boxes were themselves derived from a box of tokens: more may then be known than they say."""
+    tokens: Box | None = None
+    """(batch, tokens, channels): what logits and values were derived from, if they were: more may be known than their
+    boxes say."""
+    layer: AttentionLayer | None = None
+    """The linear maps that they were derived by; there if and only if the tokens are."""

@@ -5,20 +5,21 @@ upper plane of S_j is concretised as one form, so that what moves both cancels. 
 at hand, and the better bound counts, pair by pair.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float64
 from torch import Tensor
 
+from pomt_ref.bounds.asking import checked_step
 from pomt_ref.bounds.box import CLAUSE, Box
-from pomt_ref.bounds.certificate import Certificate, checked_step, decide, sum_bounds
+from pomt_ref.bounds.certificate import Certificate, decide, sum_bounds
 from pomt_ref.bounds.differences import antisymmetric, value_sum_bounds
 from pomt_ref.bounds.headplanes import Planes, strongest_above, strongest_below
 from pomt_ref.bounds.layer import FAR_BELOW, AttentionLayer, Forms, logit_bounds, logit_forms, projection_bounds
 from pomt_ref.bounds.maximum import relax_max
-from pomt_ref.bounds.softmax import softmax_bounds
-from pomt_ref.bounds.softplanes import row_planes
+from pomt_ref.bounds.softplanes import step_planes
+from pomt_ref.bounds.steps import Step
 from pomt_ref.errors import KindError, ShapeError
 from pomt_ref.types import Normalisation
 
@@ -82,19 +83,21 @@ def certify_tokens(
         keep=keep,
         remove=remove,
         normalisation=normalisation,
-        value_sums=token_value_sums(tokens, layer),
+        arithmetic="real",
     )
+    step = replace(step, value_sums=token_value_sums(tokens, layer), tokens=tokens, layer=layer)
     sums, difference = sum_bounds(step)
-    shares = softmax_bounds(logits)
     sup = difference.hi.clone()
-    lows, highs = [], []
+    lows, highs, weights = [], [], []
     for sample in range(len(tokens.lo)):
         forms = logit_forms(tokens, layer, sample)
-        below, above = sum_forms(forms, _sample(logits, sample), _sample(shares, sample), prefix)
-        sup[sample] = torch.minimum(sup[sample], difference_sup(forms, below, above, prefix))
-        lows.append(below.value - _sum_reach(forms, below, prefix))
-        highs.append(above.value + _sum_reach(forms, above, prefix))
-    return decide(step, sums=sums.intersect(Box(torch.stack(lows), torch.stack(highs))), attention=antisymmetric(sup))
+        below, above, mixed = sum_forms(forms, step, sample)
+        sup[sample] = torch.minimum(sup[sample], difference_sup(forms, below, above, step.prefix))
+        lows.append(below.value - _sum_reach(forms, below, step.prefix))
+        highs.append(above.value + _sum_reach(forms, above, step.prefix))
+        weights.append(mixed)
+    sums = sums.intersect(Box(torch.stack(lows), torch.stack(highs)))
+    return replace(decide(step, sums=sums, attention=antisymmetric(sup)), weights=torch.stack(weights))
 
 
 def token_value_sums(tokens: Box, layer: AttentionLayer) -> Box:
@@ -109,14 +112,17 @@ def token_value_sums(tokens: Box, layer: AttentionLayer) -> Box:
     return Box(lo, hi).intersect(value_sum_bounds("certify_tokens", values))
 
 
-def sum_forms(forms: Forms, logits: Box, shares: Box, prefix: int) -> tuple[SumForms, SumForms]:
-    """A lower and an upper plane of S for every patch of one sample, summed up row by row."""
-    below, above = [], []
-    for query in range(prefix, logits.shape[1]):
-        row = row_planes(forms, _row(logits, query), _row(shares, query), query)
+def sum_forms(
+    forms: Forms, step: Step, sample: int
+) -> tuple[SumForms, SumForms, Float64[Tensor, "patches patches heads"]]:
+    """A lower and an upper plane of S for every patch of one sample, summed up row by row, and the weights of heads."""
+    below, above, weights = [], [], []
+    for query, row in step_planes(forms, step, sample):
         below.append(strongest_below(forms, row, query))
-        above.append(strongest_above(forms, row, query))
-    return _summed(forms, below, prefix), _summed(forms, above, prefix)
+        strongest, mixed = strongest_above(forms, row, query)
+        above.append(strongest)
+        weights.append(mixed[step.prefix :])
+    return _summed(forms, below, step.prefix), _summed(forms, above, step.prefix), torch.stack(weights)
 
 
 def difference_sup(forms: Forms, below: SumForms, above: SumForms, prefix: int) -> Float64[Tensor, "patches patches"]:
@@ -175,13 +181,3 @@ def _check_tokens(tokens: Box, layer: AttentionLayer) -> None:
     if tokens.lo.ndim != 3 or tokens.shape[2] != channels:  # noqa: PLR2004 -- batch, tokens and channels
         expected = f"tokens of shape (batch, tokens, {channels})"
         raise ShapeError("certify_tokens", CLAUSE, expected, f"{(*tokens.shape,)}")
-
-
-def _sample(box: Box, sample: int) -> Box:
-    """One sample."""
-    return Box(box.lo[sample], box.hi[sample])
-
-
-def _row(box: Box, query: int) -> Box:
-    """The row of one query, all heads."""
-    return Box(box.lo[:, query], box.hi[:, query])
