@@ -34,7 +34,8 @@ def pomt_scores(attn: Rows, v: Rows, prefix: int) -> Rows:
 
 def class_scores(attn: Rows, _v: Rows, prefix: int) -> Rows:
     """The attention of row 0, its mean over heads."""
-    return attn[:, :, 0, prefix:].mean(axis=1)
+    scores: Rows = attn[:, :, 0, prefix:].mean(axis=1)
+    return scores
 
 
 def pruned_rows(method: str, x: Tensor, attn: Tensor, v: Tensor, *, prefix: int, remove: int) -> Tensor:
@@ -44,7 +45,8 @@ def pruned_rows(method: str, x: Tensor, attn: Tensor, v: Tensor, *, prefix: int,
     keep = x.shape[1] - prefix - remove - (method != "topk")
     samples = []
     for sample in range(len(x)):
-        order = sorted(range(scores.shape[1]), key=lambda patch, sample=sample: -scores[sample, patch])
+        falling = (-scores[sample]).tolist()
+        order = sorted(range(len(falling)), key=falling.__getitem__)
         rows = [x[sample, row] for row in range(prefix)] + [x[sample, prefix + patch] for patch in order[:keep]]
         others = [x[sample, prefix + patch].double() for patch in order[keep:]]
         if method == "pomt":
@@ -118,12 +120,12 @@ def encoder_forward(
 
 @torch.no_grad()
 def hugging_face_forward(
-    model: Any,
+    model: Any,  # noqa: ANN401 -- a model without types
     images: Tensor,
     removes: Mapping[int, int],
     *,
     prefix: int,
-    method: str = "pomt",  # noqa: ANN401 -- a model without types
+    method: str = "pomt",
 ) -> Tensor:
     """The tokens after the last layer of a ViT or DeiT of transformers, its layers written out."""
     x = model.embeddings(images)

@@ -15,8 +15,8 @@ from pomt_ref.vision.comparing import WHOLE, Comparison, Pruning, compare
 from pomt_ref.vision.digits import load_digits
 from pomt_ref.vision.images import Images
 from pomt_ref.vision.measurements import Measurements
-from pomt_ref.vision.prunings import prunings
 from pomt_ref.vision.models import Model, load
+from pomt_ref.vision.prunings import prunings
 from pomt_ref.vision.reports import comparison_table
 
 

@@ -51,7 +51,8 @@ def digits(arrays: Iterable[Float64[np.ndarray, "..."]]) -> int:
     >>> digits([np.array([0.5, 3.0]), np.array([0.125])])
     3
     """
-    return max(value.as_integer_ratio()[1].bit_length() - 1 for array in arrays for value in array.ravel().tolist())
+    numbers: Iterable[float] = (value for array in arrays for value in array.ravel().tolist())
+    return max(value.as_integer_ratio()[1].bit_length() - 1 for value in numbers)
 
 
 def fixed(array: Float64[np.ndarray, "..."], bits: int, *, up: bool = False) -> Integers:

@@ -17,8 +17,6 @@ from pomt_ref.vision.measurements import Measurements, Setting, Settings, write_
 from pomt_ref.vision.prunings import prunings
 
 
-
-
 def choose(parsed: argparse.Namespace) -> int:
     """Measure, choose, and write measurements.csv, choice.json and curves.png."""
     model = _model(parsed)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from numbers import Integral
 from operator import index
+from typing import SupportsIndex, cast
 
 from pomt_ref.errors import CountError, KindError, OptionError
 from pomt_ref.vision.methods import Method, verify_remove
@@ -76,7 +77,7 @@ def verify_plan(removes: dict[int, int], *, tokens: int, prefix: int, method: Me
 
 def _integers(name: str, value: int | Sequence[int]) -> list[int]:
     """One or several integers; a bool is none, since ``remove=True`` is a slip."""
-    values = value if isinstance(value, Sequence) else [value]
+    values: Sequence[object] = value if isinstance(value, Sequence) else [value]
     if not all(isinstance(each, Integral) and not isinstance(each, bool) for each in values):
         raise KindError("patch", CLAUSE, f"{name}, an int or a sequence of ints", f"{name}={value!r}")
-    return [index(each) for each in values]
+    return [index(cast("SupportsIndex", each)) for each in values]

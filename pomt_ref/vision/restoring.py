@@ -129,8 +129,9 @@ def _sequence(function: str, x: Tensor, *, prefix: int) -> None:
         raise CountError(function, CLAUSE, f"0 <= prefix <= {x.shape[1]}", f"prefix={prefix} (x {tuple(x.shape)})")
 
 
-def _indices(function: str, name: str, indices: Tensor, x: Tensor) -> None:
+def _indices(function: str, name: str, given: object, x: Tensor) -> None:
     """Integers, a row of them for every sample, on the device of the sequence."""
+    indices = given
     if not isinstance(indices, Tensor) or indices.dtype != torch.int64:
         got = f"{name} {indices.dtype}" if isinstance(indices, Tensor) else type(indices).__name__
         raise KindError(function, CLAUSE, f"{name}, an int64 tensor", got)

@@ -66,7 +66,8 @@ class MultiheadCapture(Capture):
     def values(self) -> Float[Tensor, "batch heads tokens features"]:
         """The last third of the joint map, computed again."""
         weight = self.module.in_proj_weight.chunk(3)[2]
-        bias = None if self.module.in_proj_bias is None else self.module.in_proj_bias.chunk(3)[2]
+        biases: Tensor | None = self.module.in_proj_bias
+        bias = None if biases is None else biases.chunk(3)[2]
         v: Tensor = functional.linear(self.seen["source"], weight, bias).unflatten(-1, (self.module.num_heads, -1))
         return v.transpose(1, 2) if self.module.batch_first else v.permute(1, 2, 0, 3)
 
@@ -91,7 +92,8 @@ class MultiheadKind(Kind):
         attention = getattr(block, self.attention, None)
         if not isinstance(attention, nn.MultiheadAttention) or forward_of(attention) != ATTENTION:
             return f"{self.attention} is {type(attention).__name__ if attention is None else forward_of(attention)}"
-        if attention.in_proj_weight is None:
+        joint: Tensor | None = attention.in_proj_weight
+        if joint is None:
             return f"{self.attention} with kdim or vdim"
         if attention.bias_k is not None or attention.add_zero_attn:
             return f"{self.attention} with add_bias_kv or add_zero_attn"
