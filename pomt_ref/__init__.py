@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         MissingExtraError,
         OptionError,
         PomtError,
+        RankError,
         ShapeError,
         ValuesError,
     )
@@ -43,6 +44,7 @@ __all__ = [
     "OptionError",
     "PomtError",
     "Pruned",
+    "RankError",
     "ShapeError",
     "Trace",
     "ValuesError",
@@ -70,6 +72,7 @@ _HOMES: Final = {
         "MissingExtraError",
         "OptionError",
         "PomtError",
+        "RankError",
         "ShapeError",
         "ValuesError",
     ),

@@ -23,7 +23,7 @@ def pomt_scores(attn: Rows, v: Rows, prefix: int) -> Rows:
     for sample in range(batch):
         for key in range(prefix, tokens):
             sums[sample, key - prefix] = sum(max(attn[sample, :, query, key]) for query in range(prefix, tokens))
-    scores = sums / sums.max()
+    scores: Rows = sums / sums.max()
     for sample in range(batch):
         sizes = [sum(max(column) for column in v[sample, :, token].T) for token in range(tokens)]
         powers = [math.exp(size - max(sizes)) for size in sizes]

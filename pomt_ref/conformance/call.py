@@ -22,7 +22,7 @@ GRACE: Final = 2.0
 """Seconds after which a process of its own ends, where a call cannot be interrupted: it may be about to return."""
 
 ENDS_PROCESS: Final = "POMT_REF_ENDS_PROCESS"
-"""Environment variable of a process that a call may end, as in :mod:`pomt_ref.cli.supervising`."""
+"""Environment variable of a process that a call may end, as in ``pomt_ref.cli.supervising``."""
 
 
 def limit_after(limit: float, *, exceeded: bool) -> float:

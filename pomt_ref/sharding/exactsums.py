@@ -48,7 +48,7 @@ def column_sums(values: Float[Tensor, "batch rows patches"], *, power: int) -> I
 def joined(parts: Int64[Tensor, "2 batch patches"], *, power: int) -> Float64[Tensor, "batch patches"]:
     """The sums as float64, each rounded in one way only.
 
-    >>> joined(column_sums(torch.tensor([[[0.1], [0.2]]]).double(), power=0), power=0).item()
+    >>> joined(column_sums(torch.tensor([[[0.1], [0.2]]], dtype=torch.float64), power=0), power=0).item()
     0.30000000000000004
     """
     high, low = parts
@@ -60,7 +60,7 @@ def joined(parts: Int64[Tensor, "2 batch patches"], *, power: int) -> Float64[Te
 def times_power(values: Float64[Tensor, "*axes"], power: int) -> Float64[Tensor, "*axes"]:
     """Values times a power of two that may be no float64 itself.
 
-    >>> times_power(torch.tensor([5e-324]).double(), 1074).item()
+    >>> times_power(torch.tensor([5e-324], dtype=torch.float64), 1074).item()
     1.0
     """
     half = power // 2

@@ -124,6 +124,7 @@ def patch(
     Source: arXiv 2407.05941 section 3.4. Deviation: the authors' patch prunes nothing at large R, assumes one prefix
     token and takes no notice of rotary positions (errata 1 to 3, 7).
 
+    >>> import torch
     >>> from pomt_ref.vision.vit import DigitsViT
     >>> patched = patch(DigitsViT().eval(), remove=8)
     >>> patched(torch.rand(2, 8, 8)).shape, patched.steps[0].tokens_after
