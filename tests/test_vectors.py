@@ -52,6 +52,7 @@ from pomt_ref.testing import (
     FAMILIES,
     PROFILES,
     Family,
+    InapplicableError,
     LawViolation,
     Outcome,
     Shape,

@@ -10,11 +10,12 @@ import time
 from pathlib import Path
 
 import torch
-from torch import Tensor, multiprocessing
+from torch import Tensor
 from torch import distributed as dist
+from torch.multiprocessing.spawn import spawn as start_processes
 
 from pomt_ref import prune
-from pomt_ref.sharding import prune_sharded
+from pomt_ref.sharding import Split, prune_sharded
 
 BATCH, HEADS, FEATURES, CHANNELS, PREFIX = 8, 6, 64, 384, 1
 REPEATS = 7
@@ -28,7 +29,7 @@ def layer(tokens: int) -> tuple[Tensor, Tensor, Tensor]:
     return x, attn, torch.randn(BATCH, HEADS, tokens, FEATURES, generator=generator)
 
 
-def member(rank: int, ranks: int, split: str, tokens: int, store: str) -> None:
+def member(rank: int, ranks: int, split: Split, tokens: int, store: str) -> None:
     """What one rank does."""
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=ranks)
@@ -67,7 +68,7 @@ def main() -> None:
     print(f"1 process: {1000 * sorted(times)[REPEATS // 2]:.1f} ms")
     with tempfile.TemporaryDirectory() as folder:
         arguments = (options.ranks, options.split, options.tokens, str(Path(folder, "store")))
-        multiprocessing.spawn(member, arguments, nprocs=options.ranks)
+        start_processes(member, arguments, nprocs=options.ranks)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ mpmath's, with one unit more on each side than mpmath claims to need.
 
 from collections.abc import Iterable, Sequence
 from math import isqrt
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import numpy as np
 from jaxtyping import Float64
@@ -18,10 +18,18 @@ GUARD: Final = 64
 Integers = np.ndarray[Any, np.dtype[np.object_]]
 """An array of Python integers, which do not overflow."""
 
+Truths = np.ndarray[Any, np.dtype[np.bool_]]
+"""One answer an element."""
+
 
 def whole(values: Any) -> Integers:  # noqa: ANN401 -- arithmetic on arrays of objects has no type of its own
-    """The same numbers as objects: a comparison of objects answers in booleans of NumPy's own."""
-    return np.asarray(values, dtype=object)
+    """The same array, for the type checker."""
+    return cast("Integers", values)
+
+
+def truths(values: Any) -> Truths:  # noqa: ANN401 -- as above
+    """What comparisons of such arrays say, as booleans of NumPy: the complement of Python's own is a number."""
+    return np.asarray(values, dtype=np.bool_)
 
 
 def integers(values: Sequence[int]) -> Integers:
@@ -31,7 +39,7 @@ def integers(values: Sequence[int]) -> Integers:
     return array
 
 
-def ceiling(numerator: Integers, denominator: Integers) -> Integers:
+def ceiling(numerator: Integers, denominator: Integers | int) -> Integers:
     """Division rounded up."""
     return whole(-(-numerator // denominator))
 
