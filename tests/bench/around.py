@@ -100,7 +100,7 @@ def rate(strategy: Any, body: Callable[..., None], *, examples: int, cases: int)
 
     @settings(
         max_examples=examples, deadline=None, database=None, derandomize=True,
-        phases=[Phase.generate], suppress_health_check=list(HealthCheck),
+        phases=[Phase.generate], suppress_health_check=(HealthCheck.too_slow,),
     )  # fmt: skip
     @given(strategy)
     def property_(drawn: Any) -> None:  # noqa: ANN401 -- whatever is drawn
