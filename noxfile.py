@@ -34,6 +34,7 @@ WRITE_STAMP: Final = "import pathlib, sys; pathlib.Path(sys.argv[1]).write_text(
 MANY_CASES: Final = (
     *("properties", "docs", "README.md"),
     *("tests/test_documents.py", "tests/test_kills.py", "tests/test_packaging.py", "tests/test_proofs.py"),
+    *("tests/test_bench.py", "tests/test_triton_kernel.py"),
 )
 """Tests that draw many cases, or run the command: coverage would double their time and does not need them."""
 
