@@ -32,7 +32,10 @@ NO_SHAPE_CHECKER: Final = "--jaxtyping-packages="
 WRITE_STAMP: Final = "import pathlib, sys; pathlib.Path(sys.argv[1]).write_text(sys.argv[2])"
 """A step of the installation, so that `nox --no-install`, which skips installing, does not call it done."""
 
-MANY_CASES: Final = ("properties", "tests/test_kills.py", "tests/test_packaging.py", "tests/test_proofs.py")
+MANY_CASES: Final = (
+    *("properties", "tests/test_kills.py", "tests/test_packaging.py", "tests/test_proofs.py"),
+    *("tests/test_bench.py", "tests/test_sharding_processes.py", "tests/test_triton_kernel.py"),
+)
 """Tests that draw many cases, or start processes: coverage would double their time, and so would the annotations of
 every case. Neither needs them: `nox -s properties` holds the same laws with annotations checked."""
 

@@ -746,7 +746,7 @@ class TestRunLaw:
 
         def watching(case: Case, _subject: Subject) -> Evidence:
             seen.append(case.shape.patches)
-            if case.shape.patches > 1000:
+            if case.shape.patches > 2000:
                 raise InapplicableError
             return Evidence()
 

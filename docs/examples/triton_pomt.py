@@ -4,6 +4,10 @@
 ``TRITON_INTERPRET=1``, on any CPU.
 """
 
+# The kernel is written in Triton's language, whose types are not Python's.
+# pyright: basic
+# pyright: reportArgumentType=false
+
 import triton
 import triton.language as tl
 from torch import Tensor

@@ -40,4 +40,5 @@ class Figure:
     @staticmethod
     def of_json(stored: dict[str, Any]) -> "Figure":
         """Read again."""
-        return Figure(**{**stored, "spread": Spread(**stored["spread"])})
+        fields: dict[str, Any] = {**stored, "spread": Spread(**stored["spread"])}
+        return Figure(**fields)
