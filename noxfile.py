@@ -48,9 +48,12 @@ SHAPE_CHECKER: Final = "tests/proofs/shape-checker.txt"
 WHOLE_CHECKS: Final = tuple(
     f"tests/test_{name}.py"
     for name in (
+        "apart",
         "arrays",
+        "bench_model",
         "call",
         "checking",
+        "choose",
         "cli",
         "conformance",
         "junit",

@@ -150,7 +150,7 @@ def _height(least: int, most: int, steep: int, bits: int) -> int | None:
         return most
     if least <= 0 or most <= 0:
         return None
-    ends = (end + int(shifted_up(-steep * logarithm(end, bits)[0], bits)) for end in (least, most))
+    ends: list[int] = [end + shifted_up(-steep * logarithm(end, bits)[0], bits) for end in (least, most)]
     return max(ends)
 
 

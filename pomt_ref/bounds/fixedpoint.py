@@ -4,7 +4,8 @@ Python's integers do not overflow, so nothing here is lost that is not meant to 
 mpmath's, with one unit more on each side than mpmath claims to need.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from math import isqrt
 from typing import Any, Final, cast
 
@@ -59,8 +60,8 @@ def digits(arrays: Iterable[Float64[np.ndarray, "..."]]) -> int:
     >>> digits([np.array([0.5, 3.0]), np.array([0.125])])
     3
     """
-    numbers: Iterable[float] = (value for array in arrays for value in array.ravel().tolist())
-    return max(value.as_integer_ratio()[1].bit_length() - 1 for value in numbers)
+    numbers: Iterator[float] = chain.from_iterable(array.ravel().tolist() for array in arrays)
+    return max(number.as_integer_ratio()[1].bit_length() - 1 for number in numbers)
 
 
 def fixed(array: Float64[np.ndarray, "..."], bits: int, *, up: bool = False) -> Integers:

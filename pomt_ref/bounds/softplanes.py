@@ -49,8 +49,8 @@ def step_planes(forms: Forms, step: Step, sample: int) -> Iterator[tuple[int, So
     logits = Box(step.logits.lo[sample], step.logits.hi[sample])
     shares = softmax_bounds(logits)
     for query in range(step.prefix, logits.shape[1]):
-        of_row, shares_of_row = (Box(side.lo[:, query], side.hi[:, query]) for side in (logits, shares))
-        yield query, row_planes(forms, of_row, shares_of_row, query)
+        of_logits, of_shares = (Box(box.lo[:, query], box.hi[:, query]) for box in (logits, shares))
+        yield query, row_planes(forms, of_logits, of_shares, query)
 
 
 def row_planes(forms: Forms, logits: Box, shares: Box, query: int) -> SoftmaxPlanes:

@@ -39,3 +39,8 @@ class Step:
     boxes say."""
     layer: AttentionLayer | None = None
     """The linear maps that they were derived by; there if and only if the tokens are."""
+
+    @property
+    def function(self) -> str:
+        """What was called: messages name it."""
+        return "certify" if self.tokens is None else "certify_tokens"

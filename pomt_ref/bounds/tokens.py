@@ -19,7 +19,7 @@ from pomt_ref.bounds.headplanes import Planes, strongest_above, strongest_below
 from pomt_ref.bounds.layer import FAR_BELOW, AttentionLayer, Forms, logit_bounds, logit_forms, projection_bounds
 from pomt_ref.bounds.maximum import relax_max
 from pomt_ref.bounds.softplanes import step_planes
-from pomt_ref.bounds.steps import Step
+from pomt_ref.bounds.steps import Arithmetic, Step
 from pomt_ref.errors import KindError, ShapeError
 from pomt_ref.types import Normalisation
 
@@ -47,6 +47,7 @@ def certify_tokens(
     keep: int | None = None,
     remove: int | None = None,
     normalisation: Normalisation = "batch",
+    arithmetic: Arithmetic = "real",
 ) -> Certificate:
     """LIN-1: which patches one step of POMT keeps, whatever the tokens that queries, keys and values are made of.
 
@@ -59,9 +60,12 @@ def certify_tokens(
         keep: as for :func:`~pomt_ref.bounds.certificate.certify`.
         remove: as for :func:`~pomt_ref.bounds.certificate.certify`.
         normalisation: as for :func:`~pomt_ref.bounds.certificate.certify`.
+        arithmetic: ``"real"`` certifies the exact scores; ``"float32"`` and ``"float64"`` every run in that arithmetic
+            too, from the tokens on: linear maps, products of queries and keys, softmax and step, with weights and
+            tokens rounded to it.
 
     Returns:
-        the certificate, over the real numbers; its D is the better, pair by pair, of linear planes and of the exact
+        the certificate; its D is the better, pair by pair, of linear planes and of the exact
         range over the box of logits that the tokens allow. Memory grows with heads x tokens² x patches.
 
     Raises:
@@ -83,7 +87,7 @@ def certify_tokens(
         keep=keep,
         remove=remove,
         normalisation=normalisation,
-        arithmetic="real",
+        arithmetic=arithmetic,
     )
     step = replace(step, value_sums=token_value_sums(tokens, layer), tokens=tokens, layer=layer)
     sums, difference = sum_bounds(step)
