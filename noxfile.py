@@ -237,6 +237,15 @@ def demo(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none", requires=["environment"])
+def pictures(session: nox.Session) -> None:
+    """Draw the pictures of README and docs again; the latency of a ViT-S is measured, which takes minutes."""
+    images = Path("docs", "images")
+    _python(session, "-m", "pomt_ref.vision.demo", "--picture", images / "digits.png")
+    _python(session, "-m", "pomt_ref.vision.gallery", images)
+    _python(session, "-m", "tests.published.latency")
+
+
+@nox.session(venv_backend="none", requires=["environment"])
 def vectors(session: nox.Session) -> None:
     """Write the vectors twice and as another processor would, verify them, judge right and wrong outputs for them."""
     folder = BUILD / "vectors"

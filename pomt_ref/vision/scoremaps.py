@@ -11,13 +11,14 @@ from torch import Tensor
 
 from pomt_ref.errors import MissingExtraError
 from pomt_ref.types import Trace
-from pomt_ref.vision.pictures import show_image
 
 try:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-except ImportError as _error:  # pragma: no cover -- pictures refuses first
+except ImportError as _error:
     raise MissingExtraError("scoremaps", "plots", "matplotlib") from _error
+
+from pomt_ref.vision.pictures import show_image
 
 PARTS: Final = (
     ("attention m", "POMT-ATT-2", 1.0),
