@@ -7,7 +7,16 @@ from typing import Final
 import numpy as np
 
 from pomt_ref.bounds.exactlayer import ExactForms
-from pomt_ref.bounds.fixedpoint import Integers, ceiling, exponentials_down, exponentials_up, integers, whole
+from pomt_ref.bounds.fixedpoint import (
+    Decisions,
+    Integers,
+    ceiling,
+    decisions,
+    exponentials_down,
+    exponentials_up,
+    integers,
+    whole,
+)
 
 LARGEST_ARGUMENT: Final = 1000
 """Logits that may differ by more have shares of which nothing is known; their exponentials would fill the memory."""
@@ -61,9 +70,9 @@ class ExactRow:
         return exponentials_up(whole(limited), self.forms.bits)
 
     @cached_property
-    def far(self) -> Integers:
+    def far(self) -> Decisions:
         """Whether any difference may be beyond the largest argument, (targets,)."""
-        return whole((self.high > LARGEST_ARGUMENT << self.forms.bits).any(axis=1))
+        return decisions((self.high > LARGEST_ARGUMENT << self.forms.bits).any(axis=1))
 
     @cached_property
     def least_shares(self) -> Integers:

@@ -19,10 +19,18 @@ GUARD: Final = 64
 Integers = np.ndarray[Any, np.dtype[np.object_]]
 """An array of Python integers, which do not overflow."""
 
+Decisions = np.ndarray[Any, np.dtype[np.bool_]]
+"""An array of yes and no."""
+
 
 def whole(values: Any) -> Integers:  # noqa: ANN401 -- arithmetic on arrays of objects has no type of its own
     """The same array, for the type checker."""
     return cast("Integers", values)
+
+
+def decisions(values: Any) -> Decisions:  # noqa: ANN401 -- as above
+    """Comparisons of integers as an array of booleans."""
+    return np.asarray(values, dtype=np.bool_)
 
 
 def integers(values: Sequence[int]) -> Integers:
@@ -32,7 +40,7 @@ def integers(values: Sequence[int]) -> Integers:
     return array
 
 
-def ceiling(numerator: Integers, denominator: Integers) -> Integers:
+def ceiling(numerator: Integers, denominator: Integers | int) -> Integers:
     """Division rounded up."""
     return whole(-(-numerator // denominator))
 

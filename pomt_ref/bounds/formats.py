@@ -24,7 +24,6 @@ class Format:
         return float((1 + self.unit) ** roundings - 1)
 
 
-
 def _format(dtype: torch.dtype) -> Format:
     """Of one dtype."""
     info = torch.finfo(dtype)
