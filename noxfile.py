@@ -46,6 +46,9 @@ WHOLE_CHECKS: Final = tuple(
     f"tests/test_{name}.py"
     for name in (
         "arrays",
+        "bounds",
+        "bounds_mutants",
+        "bounds_tokens",
         "call",
         "checking",
         "cli",

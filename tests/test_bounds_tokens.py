@@ -21,7 +21,7 @@ from properties.test_bounds_tokens import float32_scores
 BITS: Final = 160
 """Of the unit that planes are held against their conditions in."""
 
-SEEDS: Final = range(6)
+SEEDS: Final = range(4)
 
 
 def problems(radius: float = 0.1) -> list[TokenProblem]:
@@ -117,8 +117,8 @@ class TestMargin:
 
     def test_runs_in_float32_kill_a_certificate_without_margin(self) -> None:
         denied = {"real": 0, "float32": 0}
-        for seed in range(40):
-            problem = make_token_problem(seed, radius=0.0, apart=1e-5)
+        for seed in range(16):
+            problem = make_token_problem(seed, radius=0.0, apart=1e-6)
             scores = float32_scores(problem, problem.tokens.lo)
             for arithmetic in denied:
                 denied[arithmetic] += bool(contradictions(problem.certify(arithmetic=arithmetic), scores))
