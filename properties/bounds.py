@@ -3,14 +3,18 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import Any, Final
 
 import torch
+from hypothesis import settings
 from torch import Tensor
 
 from pomt_ref import magnitude_score, score
-from pomt_ref.bounds import Box, Certificate, LinearBounds, certify
+from pomt_ref.bounds import AttentionLayer, Box, Certificate, LinearBounds, certify, certify_tokens
 from pomt_ref.testing.planes import Plane, Variables
+
+FEW: Final = settings(max_examples=max(settings().max_examples // 2, 1))
+"""For laws whose cases take long: half as many as others get."""
 
 
 def fractions(tensor: Tensor) -> tuple[Fraction, ...]:
@@ -69,6 +73,52 @@ def make_problem(seed: int, *, radius: float, batch: int = 1) -> Problem:
     reach = [radius * torch.rand(part.shape, generator=generator, dtype=torch.float64) for part in (logits, values)]
     keep = draw(generator, 0, patches - 1)
     return Problem(Box.around(logits, reach[0]), Box.around(values, reach[1] / 4), prefix, keep)
+
+
+@dataclass(frozen=True)
+class TokenProblem:
+    """One pruning step with a box around the tokens that its layer reads, from a seed."""
+
+    tokens: Box
+    layer: AttentionLayer
+    prefix: int
+    keep: int
+
+    def certify(self, **options: Any) -> Certificate:  # noqa: ANN401 -- options of certify_tokens
+        """Its certificate."""
+        return certify_tokens(self.tokens, self.layer, prefix=self.prefix, keep=self.keep, **options)
+
+    def points(self, count: int, generator: torch.Generator) -> Iterator[Tensor]:
+        """Tokens of the box: corners that move whole columns together, points inside, and any corners."""
+        for place in range(count):
+            yield _point(self.tokens, place % 3, generator)
+
+    def attend(self, x: Tensor, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor]:
+        """Logits and values as a run in a dtype computes them."""
+        layer = self.layer
+        weights = (layer.query_weight, layer.key_weight, layer.value_weight)
+        biases = (layer.query_bias, layer.key_bias, layer.value_bias)
+        q, k, v = (
+            torch.einsum("hdc,bnc->bhnd", weight.to(dtype), x.to(dtype)) + bias.to(dtype).unsqueeze(1)
+            for weight, bias in zip(weights, biases, strict=True)
+        )
+        return layer.scale * q @ k.mT, v
+
+
+def make_token_problem(seed: int, *, radius: float, apart: float = 1.0, batch: int = 1) -> TokenProblem:
+    """A layer of one to three heads and up to six tokens, numbers of float32; tokens may be nearly alike."""
+    generator = torch.Generator().manual_seed(seed)
+    heads, patches, features, prefix = (
+        draw(generator, least, most) for least, most in ((1, 3), (2, 5), (1, 3), (0, 1))
+    )
+    channels, tokens = heads * features + 1, prefix + patches
+    weights = torch.randn(3, heads, features, channels, generator=generator) / channels**0.5
+    layer = AttentionLayer(*weights, *(torch.randn(3, heads, features, generator=generator) / 2))
+    center = torch.randn(batch, 1, channels, generator=generator)
+    center = center + apart * torch.randn(batch, tokens, channels, generator=generator)
+    reach = radius * torch.rand(center.shape, generator=generator)
+    keep = draw(generator, 0, patches - 1)
+    return TokenProblem(Box(center - reach, center + reach), layer, prefix, keep)
 
 
 def draw(generator: torch.Generator, least: int, most: int) -> int:

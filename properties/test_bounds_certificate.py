@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from pomt_ref import prune
-from pomt_ref.bounds import AttentionLayer, Box, batch_max_bounds, certify, certify_tokens, lowest, softmax_bounds
+from pomt_ref.bounds import Box, batch_max_bounds, certify, lowest, softmax_bounds
 
-from .bounds import Problem, contradictions, draw, make_problem, scores_at
+from .bounds import Problem, contradictions, make_problem, scores_at
 
 SEEDS: Final = st.integers(0, 99)
 RADII: Final = st.sampled_from([0.001, 0.01, 0.1, 0.5])
@@ -174,37 +174,6 @@ class TestReplay:
         assert len([claim for claim in forged.check().refuted if claim.startswith("order")]) == expected > 0
 
 
-class TestTokens:
-    """LIN-1: a box of tokens: planes are never looser than intervals, and never wrong."""
-
-    @given(seed=SEEDS, radius=st.sampled_from([0.0, 0.001, 0.01, 0.1]))
-    def test_points_agree_and_planes_are_no_looser(self, seed: int, radius: float) -> None:
-        generator = torch.Generator().manual_seed(seed)
-        heads, patches, features, prefix = (draw(generator, *ends) for ends in ((1, 3), (2, 5), (1, 3), (0, 1)))
-        channels, count = heads * features + 1, prefix + patches
-        layer = _layer(heads, features, channels, generator)
-        center = torch.randn(2, count, channels, generator=generator, dtype=torch.float64)
-        tokens = Box.around(center, radius * torch.rand(center.shape, generator=generator, dtype=torch.float64))
-        keep = draw(generator, 0, patches - 1)
-        certificate = certify_tokens(tokens, layer, prefix=prefix, keep=keep)
-        assert certificate.step.logits is not None
-        step = certificate.step
-        intervals = certify(logits=step.logits, values=step.values, prefix=prefix, keep=keep)
-        assert (certificate.attention.hi <= intervals.attention.hi).all()
-        assert (certificate.values.hi <= intervals.values.hi + 1e-12).all()
-        assert not (intervals.order & ~certificate.order).any()
-        assert certificate.check()
-        for place in range(12):
-            share = torch.rand(center.shape, generator=generator, dtype=torch.float64)
-            x = tokens.lo + (share if place % 2 else share.round()) * (tokens.hi - tokens.lo)
-            logits, values = _attend(x, layer)
-            assert certificate.step.logits.contains(logits)
-            sums, share, scores = scores_at(logits, values, prefix)
-            assert contradictions(certificate, scores) == []
-            difference = sums.unsqueeze(2) - sums.unsqueeze(1)
-            assert (certificate.attention.lo - 1e-12 <= difference).all()
-
-
 def _sides(problem: Problem) -> tuple[Box, Box]:
     """The two boxes of a problem."""
     return problem.logits, problem.values
@@ -213,18 +182,3 @@ def _sides(problem: Problem) -> tuple[Box, Box]:
 def _single(value: Tensor, box: Box) -> Tensor:
     """The nearest float32 of the box."""
     return torch.minimum(torch.maximum(value.float(), box.lo.float()), box.hi.float())
-
-
-def _layer(heads: int, features: int, channels: int, generator: torch.Generator) -> AttentionLayer:
-    """Random linear maps."""
-    weights = torch.randn(3, heads, features, channels, generator=generator, dtype=torch.float64) / channels**0.5
-    biases = torch.randn(3, heads, features, generator=generator, dtype=torch.float64) / 2
-    return AttentionLayer(*weights, *biases)
-
-
-def _attend(x: Tensor, layer: AttentionLayer) -> tuple[Tensor, Tensor]:
-    """Logits and values of tokens, as the layer computes them."""
-    weights = (layer.query_weight, layer.key_weight, layer.value_weight)
-    biases = (layer.query_bias, layer.key_bias, layer.value_bias)
-    q, k, v = (torch.einsum("hdc,bnc->bhnd", w, x) + b.unsqueeze(1) for w, b in zip(weights, biases, strict=True))
-    return layer.scale * q @ k.mT, v

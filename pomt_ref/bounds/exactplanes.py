@@ -28,14 +28,14 @@ import numpy as np
 
 from pomt_ref.bounds.exactrows import LARGEST_ARGUMENT, ExactRow
 from pomt_ref.bounds.fixedpoint import (
+    Decisions,
     Integers,
-    Truths,
     ceiling,
+    decisions,
     exponentials_up,
     integers,
     logarithm,
     shifted_up,
-    truths,
     whole,
 )
 
@@ -61,7 +61,7 @@ def sound_below(row: ExactRow, slopes: Integers, value: Integers, *, touch: Inte
         mixed: γ, (targets,), likewise.
     """
     by_means, by_target = _below_by_means(row, slopes, value, touch, mixed), _below_by_target(row, slopes, value, touch)
-    holds = truths((touch > 0) & (by_means | by_target))
+    holds = decisions(touch > 0) & (by_means | by_target)
     return _or_constant(holds, slopes, value, row.least_shares)
 
 
@@ -76,8 +76,9 @@ def sound_above(row: ExactRow, below: ExactPlanes, slopes: Integers, value: Inte
     """
     bits, patches = row.forms.bits, slice(row.prefix, None)
     least = np.maximum(row.least_shares, below.value - row.reach(below.slopes))
-    most = np.minimum(row.most_shares, value + row.reach(slopes) + 1)
+    highest = value + row.reach(slopes) + 1
     at_center = ceiling(whole((row.center_exponentials[patches] + 2) << bits), row.center_exponentials.sum())
+    most = np.where(at_center <= highest, np.minimum(row.most_shares, highest), row.most_shares)
     weights = row.weights
     entropy = sum(shifted_up(w * logarithm(w, bits)[1], bits) for w in weights.tolist() if w)
     logs = row.center[patches] + shifted_up(-(weights @ row.center), bits) + entropy
@@ -86,26 +87,26 @@ def sound_above(row: ExactRow, below: ExactPlanes, slopes: Integers, value: Inte
     apart = abs(slopes + (steep[:, None] * (weights - itself) >> bits)) + 1
     heights = [_height(*ends, bits) for ends in zip(least.tolist(), most.tolist(), steep.tolist(), strict=True)]
     required = integers([height or 0 for height in heights]) + shifted_up(steep * logs, bits)
-    holds = np.array([height is not None for height in heights]) & (at_center <= most)
-    holds &= truths(value >= required + shifted_up(apart @ row.alone, bits))
-    return _or_constant(truths(holds), slopes, value, row.most_shares)
+    holds = decisions([height is not None for height in heights])
+    holds &= decisions(value >= required + shifted_up(apart @ row.alone, bits))
+    return _or_constant(holds, slopes, value, row.most_shares)
 
 
-def _below_by_target(row: ExactRow, slopes: Integers, value: Integers, touch: Integers) -> Truths:
+def _below_by_target(row: ExactRow, slopes: Integers, value: Integers, touch: Integers) -> Decisions:
     """The condition with all weight on the target: d are the differences to it."""
     middle = row.center - row.center[row.prefix :, None]
     ends = [(row.low - middle, row.least_exponentials + 2), (row.high - middle, row.most_exponentials)]
     rounded = abs(slopes.sum(axis=1)) * row.alone[row.prefix :]
-    return truths(_condition(row, slopes, value, touch, ends, rounded) & ~row.far)
+    return _condition(row, slopes, value, touch, ends, rounded) & ~row.far
 
 
-def _below_by_means(row: ExactRow, slopes: Integers, value: Integers, touch: Integers, mixed: Integers) -> Truths:
+def _below_by_means(row: ExactRow, slopes: Integers, value: Integers, touch: Integers, mixed: Integers) -> Decisions:
     """The condition with the shares at the center as weights."""
     bits, center = row.forms.bits, row.center
     reach = row.reach(whole((np.eye(len(center), dtype=object) << bits) - row.weights))
     of_targets = row.center_exponentials[row.prefix :, None]
     if (reach > LARGEST_ARGUMENT << bits).any():
-        return truths(np.zeros(len(value)))
+        return np.zeros(len(value), dtype=np.bool_)
     low, high = (
         ceiling(whole(exponentials_up(whole(center - center.max() + d), bits) << bits), np.maximum(of_targets, 1))
         for d in (-reach, reach)
@@ -113,7 +114,7 @@ def _below_by_means(row: ExactRow, slopes: Integers, value: Integers, touch: Int
     tilted = whole(slopes + (mixed[:, None] * row.weights >> bits))
     rounded = abs(slopes.sum(axis=1)) * row.reach(row.weights[None]) + reach.sum()
     holds = _condition(row, tilted, value, touch, [(-reach, low), (reach, high)], rounded)
-    return truths(holds & (row.center_exponentials[row.prefix :] > 0))
+    return holds & decisions(row.center_exponentials[row.prefix :] > 0)
 
 
 def _condition(
@@ -123,14 +124,14 @@ def _condition(
     touch: Integers,
     ends: list[tuple[Integers, Integers]],
     rounded: Integers,
-) -> Truths:
+) -> Decisions:
     """Whether planes are below their shares, from both ends of d and their exponentials; rounded is what is left."""
     bits = row.forms.bits
     itself = np.eye(slopes.shape[1], dtype=object)[row.prefix :]
     square = (touch * touch)[:, None]
     terms = [(slopes - touch[:, None] * itself) * d + shifted_up(square * each, bits) for d, each in ends]
     highest = np.maximum(*terms).sum(axis=1) + rounded
-    return truths(((value - 2 * touch) << bits) + highest <= 0)
+    return decisions(((value - 2 * touch) << bits) + highest <= 0)
 
 
 def _steepness(slopes: Integers, weights: Integers, prefix: int, bits: int) -> Integers:
@@ -154,6 +155,6 @@ def _height(least: int, most: int, steep: int, bits: int) -> int | None:
     return max(ends)
 
 
-def _or_constant(holds: Truths, slopes: Integers, value: Integers, constant: Integers) -> ExactPlanes:
+def _or_constant(holds: Decisions, slopes: Integers, value: Integers, constant: Integers) -> ExactPlanes:
     """The planes that hold, and constants."""
     return ExactPlanes(whole(np.where(holds[:, None], slopes, 0)), whole(np.where(holds, value, constant)))

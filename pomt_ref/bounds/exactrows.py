@@ -8,13 +8,13 @@ import numpy as np
 
 from pomt_ref.bounds.exactlayer import ExactForms
 from pomt_ref.bounds.fixedpoint import (
+    Decisions,
     Integers,
-    Truths,
     ceiling,
+    decisions,
     exponentials_down,
     exponentials_up,
     integers,
-    truths,
     whole,
 )
 
@@ -70,9 +70,9 @@ class ExactRow:
         return exponentials_up(whole(limited), self.forms.bits)
 
     @cached_property
-    def far(self) -> Truths:
+    def far(self) -> Decisions:
         """Whether any difference may be beyond the largest argument, (targets,)."""
-        return truths((self.high > LARGEST_ARGUMENT << self.forms.bits).any(axis=1))
+        return decisions((self.high > LARGEST_ARGUMENT << self.forms.bits).any(axis=1))
 
     @cached_property
     def least_shares(self) -> Integers:

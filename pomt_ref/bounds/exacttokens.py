@@ -71,7 +71,7 @@ def _sound_planes(
     """For every head the planes below and above the shares of one row that are found to be sound."""
     below, above = [], []
     suggested = (planes.lower, planes.lower_value, planes.touch, planes.mixed, planes.upper, planes.upper_value)
-    of_patches = (fixed(as_array(each[:, prefix:]), forms.bits) for each in suggested)
+    of_patches = (fixed(as_array(each), forms.bits) for each in suggested)
     lower, lower_value, touch, mixed, upper, upper_value = of_patches
     for head in range(len(lower)):
         row = exact_row(forms, logits, head, query, prefix)

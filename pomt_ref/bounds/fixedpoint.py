@@ -19,8 +19,8 @@ GUARD: Final = 64
 Integers = np.ndarray[Any, np.dtype[np.object_]]
 """An array of Python integers, which do not overflow."""
 
-Truths = np.ndarray[Any, np.dtype[np.bool_]]
-"""One answer an element."""
+Decisions = np.ndarray[Any, np.dtype[np.bool_]]
+"""An array of yes and no."""
 
 
 def whole(values: Any) -> Integers:  # noqa: ANN401 -- arithmetic on arrays of objects has no type of its own
@@ -28,8 +28,8 @@ def whole(values: Any) -> Integers:  # noqa: ANN401 -- arithmetic on arrays of o
     return cast("Integers", values)
 
 
-def truths(values: Any) -> Truths:  # noqa: ANN401 -- as above
-    """What comparisons of such arrays say, as booleans of NumPy: the complement of Python's own is a number."""
+def decisions(values: Any) -> Decisions:  # noqa: ANN401 -- as above
+    """Comparisons of integers as an array of booleans."""
     return np.asarray(values, dtype=np.bool_)
 
 

@@ -9,6 +9,7 @@ and the supremum of a plane over a box is a sum. The bound is convex in α; a fe
 whatever they are, the bound is sound.
 """
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,6 +22,9 @@ from pomt_ref.bounds.softplanes import SoftmaxPlanes, sizes
 
 DESCENTS: Final = 30
 """Steps towards the best weights; twice as many gain less than a hundredth of the gap."""
+
+DESCENDED_AT_ONCE: Final = 2**18
+"""Slopes on ξ of all the planes whose weights are looked for together: they should stay in the cache."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,18 @@ class Planes:
     """What rounding is relative to."""
 
 
+@dataclass(frozen=True)
+class Mixture:
+    """The upper planes of all heads for some targets, of which a weighted mean is looked for."""
+
+    value: Float64[Tensor, "targets heads"]
+    """At the center."""
+    moves: Float64[Tensor, "targets heads tokens channels"]
+    """On ξ."""
+    allowed: Float64[Tensor, "targets heads"]
+    """For the remainder of the logits."""
+
+
 def strongest_below(forms: Forms, row: SoftmaxPlanes, query: int) -> Planes:
     """A plane below the head maximum: that of the head which is highest at the center."""
     value, head = row.lower_value.max(dim=0)
@@ -43,43 +59,60 @@ def strongest_below(forms: Forms, row: SoftmaxPlanes, query: int) -> Planes:
     return Planes(slopes, value, sizes(forms, row.lower, row.lower_value, query).amax(dim=0))
 
 
-def strongest_above(forms: Forms, row: SoftmaxPlanes, query: int) -> tuple[Planes, Float64[Tensor, "targets heads"]]:
-    """A plane above the head maximum, and the weights α it is made with, chosen for the least height at the center."""
-    slopes = row.upper.transpose(0, 1)
-    moves = _token_slopes(forms, row.upper, query)
-    allowed = (slopes.abs() * forms.remainder[:, query]).sum(dim=-1)
-    value = row.upper_value.mT
-    weights = _descend(value, moves, allowed)
-    height = _heights(value, moves, allowed, weights).amax(dim=-1)
-    size = sizes(forms, row.upper, row.upper_value, query).sum(dim=0)
-    return Planes(weights.unsqueeze(-1) * slopes, height, size), weights
+def strongest_above(forms: Forms, rows: Mapping[int, SoftmaxPlanes]) -> Iterator[tuple[Planes, Tensor]]:
+    """For every row a plane above the head maximum, and the weights α it is made with, (targets, heads).
+
+    The weights are chosen for the least height at the center, for as many rows together as memory allows.
+    """
+    waiting: list[tuple[int, Mixture]] = []
+    for place, (query, row) in enumerate(rows.items(), start=1):
+        waiting.append((query, _mixture(forms, row, query)))
+        if place == len(rows) or sum(each.moves.numel() for _, each in waiting) >= DESCENDED_AT_ONCE:
+            weights = _descend(_together([each for _, each in waiting]))
+            of_rows = weights.split([len(each.value) for _, each in waiting])
+            for (done, mixture), chosen in zip(waiting, of_rows, strict=True):
+                planes = rows[done]
+                height = _heights(mixture, chosen).amax(dim=-1)
+                size = sizes(forms, planes.upper, planes.upper_value, done).sum(dim=0)
+                yield Planes(chosen.unsqueeze(-1) * planes.upper.transpose(0, 1), height, size), chosen
+            waiting = []
 
 
-def _heights(
-    value: Float64[Tensor, "targets heads"],
-    moves: Float64[Tensor, "targets heads tokens channels"],
-    allowed: Float64[Tensor, "targets heads"],
-    weights: Float64[Tensor, "targets heads"],
-) -> Float64[Tensor, "targets heads"]:
+def _mixture(forms: Forms, row: SoftmaxPlanes, query: int) -> Mixture:
+    """The upper planes of one row, to be mixed."""
+    allowed = torch.einsum("htm,hm->th", row.upper.abs(), forms.remainder[:, query])
+    return Mixture(row.upper_value.mT, _token_slopes(forms, row.upper, query), allowed)
+
+
+def _together(parts: Sequence[Mixture]) -> Mixture:
+    """Targets of several rows, one after another."""
+    return Mixture(
+        torch.cat([each.value for each in parts]),
+        torch.cat([each.moves for each in parts]),
+        torch.cat([each.allowed for each in parts]),
+    )
+
+
+def _heights(mixture: Mixture, weights: Float64[Tensor, "targets heads"]) -> Float64[Tensor, "targets heads"]:
     """For every head h, how high the plane with these weights must be at the center to stay above h."""
-    mixed = torch.einsum("th,thnc->tnc", weights, moves).unsqueeze(1)
-    apart = torch.eye(value.shape[1], dtype=value.dtype, device=value.device) - weights.unsqueeze(1)
-    return value + (moves - mixed).abs().sum(dim=(2, 3)) + torch.einsum("thg,tg->th", apart.abs(), allowed)
+    mixed = torch.einsum("th,thnc->tnc", weights, mixture.moves).unsqueeze(1)
+    apart = torch.eye(weights.shape[1], dtype=weights.dtype, device=weights.device) - weights.unsqueeze(1)
+    rest = torch.einsum("thg,tg->th", apart.abs(), mixture.allowed)
+    return mixture.value + (mixture.moves - mixed).abs().sum(dim=(2, 3)) + rest
 
 
-def _descend(
-    value: Float64[Tensor, "targets heads"],
-    moves: Float64[Tensor, "targets heads tokens channels"],
-    allowed: Float64[Tensor, "targets heads"],
-) -> Float64[Tensor, "targets heads"]:
+def _descend(mixture: Mixture) -> Float64[Tensor, "targets heads"]:
     """Weights of a low plane: projected subgradient descent from the highest head alone, the best step counts."""
+    value = mixture.value
     weights = torch.zeros_like(value).scatter(1, value.argmax(dim=1, keepdim=True), 1.0)
+    if value.shape[1] == 1:
+        return weights
     best = weights
     least = torch.full_like(value[:, :1], torch.inf)
     for step in range(DESCENTS):
         with torch.enable_grad():
             asked = weights.clone().requires_grad_()
-            height = _heights(value, moves, allowed, asked).amax(dim=-1, keepdim=True)
+            height = _heights(mixture, asked).amax(dim=-1, keepdim=True)
             (slope,) = torch.autograd.grad(height.sum(), asked)
         height = height.detach()
         best, least = torch.where(height < least, weights, best), torch.minimum(height, least)

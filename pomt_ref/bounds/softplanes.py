@@ -42,15 +42,20 @@ class SoftmaxPlanes:
     upper_value: Float64[Tensor, "heads targets"]
     """The upper plane at the center."""
 
+    def of_targets(self, first: int) -> "SoftmaxPlanes":
+        """The planes of the targets from this one on."""
+        parts = (self.lower, self.lower_value, self.touch, self.mixed, self.upper, self.upper_value)
+        return SoftmaxPlanes(*(part[:, first:] for part in parts))
+
 
 def step_planes(forms: Forms, step: Step, sample: int) -> Iterator[tuple[int, SoftmaxPlanes]]:
-    """The row of every patch of one sample, by its place among the tokens, with its planes."""
+    """The row of every patch of one sample, by its place among the tokens, with the planes of patches as targets."""
     assert step.logits is not None  # noqa: S101 -- a step of tokens has them
     logits = Box(step.logits.lo[sample], step.logits.hi[sample])
     shares = softmax_bounds(logits)
     for query in range(step.prefix, logits.shape[1]):
         of_logits, of_shares = (Box(box.lo[:, query], box.hi[:, query]) for box in (logits, shares))
-        yield query, row_planes(forms, of_logits, of_shares, query)
+        yield query, row_planes(forms, of_logits, of_shares, query).of_targets(step.prefix)
 
 
 def row_planes(forms: Forms, logits: Box, shares: Box, query: int) -> SoftmaxPlanes:

@@ -5,6 +5,7 @@ upper plane of S_j is concretised as one form, so that what moves both cancels. 
 at hand, and the better bound counts, pair by pair.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -120,12 +121,9 @@ def sum_forms(
     forms: Forms, step: Step, sample: int
 ) -> tuple[SumForms, SumForms, Float64[Tensor, "patches patches heads"]]:
     """A lower and an upper plane of S for every patch of one sample, summed up row by row, and the weights of heads."""
-    below, above, weights = [], [], []
-    for query, row in step_planes(forms, step, sample):
-        below.append(strongest_below(forms, row, query))
-        strongest, mixed = strongest_above(forms, row, query)
-        above.append(strongest)
-        weights.append(mixed[step.prefix :])
+    rows = dict(step_planes(forms, step, sample))
+    below = [strongest_below(forms, row, query) for query, row in rows.items()]
+    above, weights = zip(*strongest_above(forms, rows), strict=True)
     return _summed(forms, below, step.prefix), _summed(forms, above, step.prefix), torch.stack(weights)
 
 
@@ -140,14 +138,14 @@ def difference_sup(forms: Forms, below: SumForms, above: SumForms, prefix: int) 
     return torch.stack(rows)
 
 
-def _summed(forms: Forms, rows: list[Planes], prefix: int) -> SumForms:
+def _summed(forms: Forms, rows: Sequence[Planes], prefix: int) -> SumForms:
     """The planes of all rows added up, for the patches."""
-    slopes = torch.stack([row.slopes[prefix:] for row in rows], dim=2)
+    slopes = torch.stack([row.slopes for row in rows], dim=2)
     through_keys = torch.einsum("jhqm,hqc->jmc", slopes, forms.by_key[:, prefix:])
     through_queries = torch.einsum("jhqm,hmc->jqc", slopes, forms.by_query)
     through_keys[:, prefix:] += through_queries
-    value = torch.stack([row.value[prefix:] for row in rows]).sum(dim=0)
-    size = torch.stack([row.size[prefix:] for row in rows]).sum(dim=0)
+    value = torch.stack([row.value for row in rows]).sum(dim=0)
+    size = torch.stack([row.size for row in rows]).sum(dim=0)
     return SumForms(slopes, through_keys * forms.radius, value, size)
 
 
