@@ -50,13 +50,10 @@ WHOLE_CHECKS: Final = tuple(
     for name in (
         "apart",
         "arrays",
-<<<<<<< HEAD
         "bench_model",
-=======
         "bounds",
         "bounds_mutants",
         "bounds_tokens",
->>>>>>> bounds-part4
         "call",
         "checking",
         "choose",
