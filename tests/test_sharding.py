@@ -150,7 +150,7 @@ class TestRanks:
             told[0].copy_(message * 0)
 
         monkeypatch.setattr(dist, "all_gather", gather)
-        with pytest.raises(RankError, match="expected valid inputs on every rank .*, got rank 0 refused its own"):
+        with pytest.raises(RankError, match=r"expected valid inputs on every rank .*, got rank 0 refused its own"):
             self.ranks.compare({"keep": 4}, None)
 
     def test_ranks_that_disagree_are_told(self) -> None:
