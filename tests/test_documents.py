@@ -33,10 +33,10 @@ CUT: Final = "…"
 """A line of shown output that stands for any number of real ones."""
 
 OPTIONS_OF_OTHERS: Final = {
-    *("--no-venv", "--every-mutant", "--write", "--verifytypes"),
+    *("--no-venv", "--every-mutant", "--write", "--verifytypes", "--ranks", "--split"),
     *("--pyargs", "--pomt-subject", "--pomt-dtype"),
 }
-"""Options that the pages mention and that belong to nox, the proofs, pyright, pytest and the plugin."""
+"""Options that the pages mention and that belong to nox, the proofs, pyright, pytest, the plugin and an example."""
 
 
 @dataclass(frozen=True)

@@ -75,6 +75,25 @@ class TestBlocks:
         with pytest.raises(ModelError):
             patch(model, remove=3)
 
+    def test_block_that_returns_something_else_is_no_identity(self) -> None:
+        model: Any = timm_model("ViT")
+        block = find_encoder(model).blocks[0]
+        splice: Any = find_encoder(model).kind.splice(block)
+        splice.attach(lambda x, _attn, _v: x)
+        splice.proving, splice.spliced, splice.update = True, torch.ones(1), torch.ones(1)
+        with pytest.raises(ModelError, match="R = 0 to be the identity"):
+            splice.leave(block, (), torch.zeros(1))
+        splice.detach()
+
+    def test_norm_outside_of_its_block_is_left_alone(self) -> None:
+        layer = nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0, batch_first=True).eval()
+        model = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
+        patched = patch(model, remove=2, layer=0, prefix=1, example=torch.rand(1, 6, 8))
+        first: Any = model.layers[0]
+        tokens = torch.rand(1, 6, 8)
+        assert first.norm1(tokens).shape == tokens.shape
+        assert patched(tokens).shape == (1, 4, 8)
+
     def test_pass_without_its_parts_is_told(self) -> None:
         model: Any = timm_model("ViT")
         encoder = find_encoder(model)
