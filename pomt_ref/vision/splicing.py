@@ -82,8 +82,8 @@ class HookedSplice(Splice):
         """
         self.forget()
         self.inside = True
-        given = [*enumerate(arguments[1:], start=1), *named.items()]
-        masks = [str(name) for name, value in given if isinstance(value, Tensor) or (name == "is_causal" and value)]
+        given = [*((f"argument {place}", value) for place, value in enumerate(arguments)), *named.items()][1:]
+        masks = [name for name, value in given if isinstance(value, Tensor) or (name == "is_causal" and value)]
         if masks:
             raise OptionError("patch", "CHOOSE-3", "a pruned block without mask", f"{', '.join(masks)}")
 
