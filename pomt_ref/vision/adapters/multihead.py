@@ -29,10 +29,12 @@ class MultiheadCapture(Capture):
 
     def attach(self) -> None:
         """Ask for the attention of every head, and take it."""
-        self.handles += [
-            self.module.register_forward_pre_hook(self.ask, with_kwargs=True),
-            self.module.register_forward_hook(self.see, with_kwargs=True),
-        ]
+        self.handles.extend(
+            [
+                self.module.register_forward_pre_hook(self.ask, with_kwargs=True),
+                self.module.register_forward_hook(self.see, with_kwargs=True),
+            ]
+        )
 
     def ask(
         self, module: nn.MultiheadAttention, arguments: tuple[Tensor, ...], named: dict[str, object]
