@@ -57,7 +57,7 @@ class Run:
 
     @property
     def arguments(self) -> list[str]:
-        """As shown; the session `docs` runs it so, the others with fewer cases, which show the same verdicts."""
+        """As shown under the profile nightly; else with fewer cases, which show the same verdicts."""
         return [*self.words, *([] if LONG or self.status == 2 else ["--max-examples=20"])]
 
 
