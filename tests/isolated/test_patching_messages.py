@@ -163,7 +163,17 @@ class TestModels:
         refused(lambda: patch(model, remove=1), ModelError, message)
         layer.attention = attention
         del layer.dropout
-        message = f"patch: expected {PLAIN}, got block 0 of {name}: no dropout (transformers 5 has them)"
+        message = f"patch: expected {PLAIN}, got block 0 of {name}: no dropout (transformers has them since 5.9)"
+        refused(lambda: patch(model, remove=1), ModelError, message)
+
+    def test_layers_of_transformers_before_they_were_rearranged(self) -> None:
+        """They are found under another name, and what is missing is said, rather than that they are unknown."""
+        model = hugging_face_model("ViT").vit
+        model.layer = model.layers
+        del model.layers, model.layer[0].attention.v_proj, model.layer[0].mlp
+        name = "transformers.models.vit.modeling_vit.ViTLayer"
+        reason = "no attention.v_proj, mlp (transformers has them since 5.9)"
+        message = f"patch: expected {PLAIN}, got block 0 of {name}: {reason}"
         refused(lambda: patch(model, remove=1), ModelError, message)
 
     def test_several_encoders(self) -> None:

@@ -16,7 +16,7 @@ from pomt_ref.vision.errors import ModelError
 KINDS: Final[tuple[Kind, ...]] = (TimmKind(), EncoderLayerKind(), TorchvisionKind(), HuggingFaceKind(), DigitsKind())
 """Every kind of block that is understood."""
 
-HOLDERS: Final = ("blocks", "layers")
+HOLDERS: Final = ("blocks", "layers", "layer")
 """Attributes under which a model holds its blocks, one after the other."""
 
 SUPPORTED: Final = ", ".join(name for kind in KINDS for name in kind.names)
@@ -92,6 +92,6 @@ def _what_there_is(model: nn.Module) -> str:
     held = [blocks for owner in model.modules() for blocks in _held(owner)]
     lists = [tuple(module) for module in model.modules() if isinstance(module, nn.ModuleList) and len(module)]
     if not held and not lists:
-        return f"{name} without {' or '.join(HOLDERS)}"
+        return f"{name} without blocks or layers"
     blocks = (held or sorted(lists, key=len, reverse=True))[0]
     return f"{name} with blocks of {', '.join(sorted({forward_of(block) for block in blocks}))}"

@@ -1,4 +1,4 @@
-"""Layers of Hugging Face's ViT and DeiT, as transformers 5 has them: three linear maps and a chosen attention function.
+"""Layers of Hugging Face's ViT and DeiT, as transformers has had them since 5.9: three linear maps and a chosen attention function.
 
 The function is chosen by name in the configuration that all layers share. A pruned layer gets a copy of it that says
 ``eager``, which computes a softmax of its own and returns it.
@@ -94,7 +94,7 @@ class HuggingFaceKind(Kind):
         """Another attention, or the parts of another version."""
         named = dict(block.named_modules())
         if missing := [name for name in PARTS if name not in named]:
-            return f"no {', '.join(missing)} (transformers 5 has them)"
+            return f"no {', '.join(missing)} (transformers has them since 5.9)"
         attention = forward_of(named["attention"])
         return None if attention in self.attentions else f"attention is {attention}"
 
