@@ -1,5 +1,8 @@
 """A patched model as an ONNX file, and what onnxruntime makes of it: ``python -m docs.examples.pruned_onnx FILE``."""
 
+# onnxruntime publishes no types.
+# pyright: reportMissingTypeStubs=false
+
 import sys
 from pathlib import Path
 

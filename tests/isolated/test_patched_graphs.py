@@ -31,7 +31,7 @@ EXPORTED: Final = ("timm", "torch", "digits")
 
 def patched_and_input(kind: str, **options: Any) -> tuple[PatchedModel, Tensor]:  # noqa: ANN401 -- what patch takes
     """A model of every library that prunes in two blocks, or as it is told, and what it is given."""
-    removes = {"remove": [2, 0, 3], **options}
+    removes: dict[str, Any] = {"remove": [2, 0, 3], **options}
     numbers = torch.Generator().manual_seed(7)
     if kind == "torch":
         model: nn.Module = encoder(norm_first=True, batch_first=True)
@@ -39,7 +39,7 @@ def patched_and_input(kind: str, **options: Any) -> tuple[PatchedModel, Tensor]:
     if kind == "transformers":
         return patch(hugging_face_model("ViT"), **removes), torch.randn(2, 3, 32, 32, generator=numbers)
     if kind == "digits":
-        four = {"remove": [2, 0, 3, 0]} if removes["remove"] == [2, 0, 3] else removes
+        four: dict[str, Any] = {"remove": [2, 0, 3, 0]} if removes["remove"] == [2, 0, 3] else removes
         return patch(load_model(), **{**removes, **four}), torch.rand(2, 8, 8, generator=numbers)
     model = timm_model("ViT" if kind == "timm" else "DINOv2 with registers")
     return patch(model, **removes), images_for(model)

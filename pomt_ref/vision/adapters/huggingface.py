@@ -1,4 +1,4 @@
-"""Layers of Hugging Face's ViT and DeiT, as transformers has had them since 5.9: three linear maps and a chosen attention function.
+"""Layers of Hugging Face's ViT and DeiT, as transformers has had them since 5.9: three maps and an attention function.
 
 The function is chosen by name in the configuration that all layers share. A pruned layer gets a copy of it that says
 ``eager``, which computes a softmax of its own and returns it.
