@@ -32,7 +32,10 @@ NO_SHAPE_CHECKER: Final = "--jaxtyping-packages="
 WRITE_STAMP: Final = "import pathlib, sys; pathlib.Path(sys.argv[1]).write_text(sys.argv[2])"
 """A step of the installation, so that `nox --no-install`, which skips installing, does not call it done."""
 
-MANY_CASES: Final = ("properties", "tests/test_kills.py", "tests/test_packaging.py", "tests/test_proofs.py")
+MANY_CASES: Final = (
+    *("properties", "tests/test_kills.py", "tests/test_packaging.py", "tests/test_proofs.py"),
+    *("tests/test_bench.py", "tests/test_sharding_processes.py", "tests/test_triton_kernel.py"),
+)
 """Tests that draw many cases, or start processes: coverage would double their time, and so would the annotations of
 every case. Neither needs them: `nox -s properties` holds the same laws with annotations checked."""
 
@@ -45,12 +48,15 @@ SHAPE_CHECKER: Final = "tests/proofs/shape-checker.txt"
 WHOLE_CHECKS: Final = tuple(
     f"tests/test_{name}.py"
     for name in (
+        "apart",
         "arrays",
+        "bench_model",
         "bounds",
         "bounds_mutants",
         "bounds_tokens",
         "call",
         "checking",
+        "choose",
         "cli",
         "conformance",
         "junit",
@@ -213,6 +219,13 @@ def bounds(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none", requires=["environment"])
+def bench(session: nox.Session) -> None:
+    """Measure time, memory, checking and start-up against their goals; `-- --write` writes docs/performance.md."""
+    session.env["OMP_NUM_THREADS"] = "1"
+    _python(session, "-m", "tests.bench", *session.posargs)
+
+
+@nox.session(venv_backend="none", requires=["environment"])
 def demo(session: nox.Session) -> None:
     """Prune real digits in a small ViT, then run the main job on the reference and on a wrong implementation."""
     folder = BUILD / "demo"
@@ -224,6 +237,15 @@ def demo(session: nox.Session) -> None:
     session.log("the next implementation takes the mean over heads: the check must find it (exit status 1)")
     wrong = "docs.examples.mean_over_heads:prune"
     _python(session, "-m", "pomt_ref", "check", wrong, "--cases", captured, success_codes=(1,))
+
+
+@nox.session(venv_backend="none", requires=["environment"])
+def pictures(session: nox.Session) -> None:
+    """Draw the pictures of README and docs again; the latency of a ViT-S is measured, which takes minutes."""
+    images = Path("docs", "images")
+    _python(session, "-m", "pomt_ref.vision.demo", "--picture", images / "digits.png")
+    _python(session, "-m", "pomt_ref.vision.gallery", images)
+    _python(session, "-m", "tests.published.latency")
 
 
 @nox.session(venv_backend="none", requires=["environment"])

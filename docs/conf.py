@@ -40,7 +40,10 @@ napoleon_custom_sections = [("Source", "notes_style"), ("Deviation", "notes_styl
 
 # Names of other projects are shown and not linked: a build fetches nothing.
 nitpick_ignore_regex = [
-    ("py:.*", r"(torch|fractions|numpy|np|jaxtyping|hypothesis|safetensors|collections|math|pathlib|typing)\..*"),
+    (
+        "py:.*",
+        r"(torch|fractions|numpy|np|jaxtyping|hypothesis|safetensors|collections|contextlib|math|pathlib|typing)\..*",
+    ),
     (
         "py:class",
         r"(Float|Float32|Float64|Int|Int64|UInt8|Bool|Shaped|Num|Tensor|ndarray|NDArray|Path|Callable|Sequence).*",

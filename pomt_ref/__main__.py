@@ -2,7 +2,7 @@
 
 import sys
 
-from pomt_ref.cli import main
+from pomt_ref.cli import program
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(program())

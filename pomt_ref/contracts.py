@@ -20,15 +20,24 @@ DTYPES: Final = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 LAYER: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "x": ("POMT-PRUNE-1", ("batch", "tokens", "channels")),
     "attn": ("POMT-ATT-1", ("batch", "heads", "tokens", "tokens")),
+    "rows": ("POMT-ATT-1", ("batch", "heads", "queries", "tokens")),
     "logits": ("LIN-1", ("batch", "heads", "tokens", "tokens")),
     "v": ("POMT-MAG-1", ("batch", "heads", "tokens", "features")),
+    "q": ("POMT-ATT-1", ("batch", "heads", "tokens", "features")),
+    "k": ("POMT-ATT-1", ("batch", "heads", "tokens", "features")),
+    "lse": ("POMT-ATT-1", ("batch", "heads", "tokens")),
 }
 """The tensors of a layer: the clause that reads each first, and its axes."""
 
 SHARED: Final = {
     ("x", "attn"): {"batch": (0, 0), "tokens": (1, 2)},
     ("attn", "v"): {"batch": (0, 0), "heads": (1, 1), "tokens": (2, 2)},
+    ("x", "rows"): {"batch": (0, 0), "tokens": (1, 3)},
+    ("rows", "v"): {"batch": (0, 0), "heads": (1, 1), "tokens": (3, 2)},
     ("logits", "v"): {"batch": (0, 0), "heads": (1, 1), "tokens": (2, 2)},
+    ("x", "q"): {"batch": (0, 0), "tokens": (1, 2)},
+    ("q", "k"): {"batch": (0, 0), "heads": (1, 1), "tokens": (2, 2), "features": (3, 3)},
+    ("q", "v"): {"batch": (0, 0), "heads": (1, 1), "tokens": (2, 2)},
 }
 """The axes that two of them have in common, with their places in each."""
 
@@ -80,8 +89,8 @@ def layer(
     for name, tensor in tensors.items():
         _readable(function, name, tensor)
         finite(function, LAYER[name][0], check=check, **{name: tensor})
-    if "attn" in tensors:
-        _distribution(function, tensors["attn"])
+    for name in tensors.keys() & {"attn", "rows"}:
+        _distribution(function, tensors[name])
     if normalisation is not None:
         _some_patch_attention(function, tensors["attn"], prefix=prefix, normalisation=normalisation)
 

@@ -54,6 +54,14 @@ class ValuesError(PomtError, ValueError):
     """Values that the specification does not define: NaN, infinities, attention that is no distribution."""
 
 
+class MemoryLimitError(PomtError, MemoryError):
+    """Buffers that do not fit in memory; the message says which block size to choose."""
+
+
+class RankError(PomtError, RuntimeError):
+    """Processes that share a step and disagree, or one of them that does not answer."""
+
+
 class MissingExtraError(PomtError, ImportError):
     """A part of the project whose optional dependency is not installed."""
 

@@ -25,7 +25,7 @@ def value_sums(v: Float[Tensor, "batch heads tokens features"]) -> Float[Tensor,
     >>> value_sums(torch.tensor([[[[1.0, -2.0]], [[0.5, -1.0]]]]))
     tensor([[0.]])
     """
-    strongest_head = v.max(dim=1).values
+    strongest_head = v.amax(dim=1)
     return strongest_head.sum(dim=-1, dtype=score_dtype(v.dtype))
 
 

@@ -18,7 +18,9 @@ def gather(
     tensor([[[3.],
              [1.]]])
     """
-    return x.gather(1, rows.unsqueeze(-1).expand(-1, -1, x.shape[2]))
+    first_rows = torch.arange(x.shape[0], device=x.device).unsqueeze(-1) * x.shape[1]
+    chosen = x.flatten(0, 1).index_select(0, (first_rows + rows).flatten())
+    return chosen.reshape(rows.shape[0], rows.shape[1], x.shape[2])
 
 
 def mean_row(discarded: Float[Tensor, "batch discarded channels"]) -> Float[Tensor, "batch 1 channels"]:
@@ -56,6 +58,29 @@ def planned_keep(
     assert keep is not None  # noqa: S101 -- tells the type checker what one_of has just enforced
     contracts.keep_count(function, keep, tokens=tokens, prefix=prefix, clause=clause, check=check)
     return contracts.plain(keep)
+
+
+def prune_by(
+    function: str,
+    x: Float[Tensor, "batch tokens channels"],
+    scores: Float[Tensor, "batch patches"],
+    *,
+    prefix: int,
+    keep: int,
+    check: Check,
+) -> Pruned:
+    """POMT-PRUNE-1 once the scores are there: rank, gather, mean.
+
+    >>> prune_by("prune", torch.tensor([[[9.0], [1.0], [2.0]]]), torch.tensor([[0.5, 1.5]]), prefix=1, keep=1,
+    ...          check="values").tokens.flatten()
+    tensor([9., 2., 1.])
+    """
+    order = rank(scores, prefix=prefix, check="none")
+    rows = gather(x, order)
+    mean = mean_row(rows[:, keep:])
+    contracts.finite(function, "POMT-PRUNE-3", mean=mean, check=check)
+    tokens = torch.cat([x[:, :prefix], rows[:, :keep], mean], dim=1)
+    return Pruned(tokens, kept=order[:, :keep], discarded=order[:, keep:], scores=scores)
 
 
 def prune(
@@ -106,8 +131,4 @@ def prune(
 
     scores = score(attn.detach(), v.detach(), prefix=prefix, normalisation=normalisation, check="none")
     contracts.finite("prune", "POMT-SCORE-1", scores=scores, check=check)
-    order = rank(scores, prefix=prefix, check="none")
-    kept, discarded = order[:, :keep], order[:, keep:]
-    mean = mean_row(gather(x, discarded))
-    contracts.finite("prune", "POMT-PRUNE-3", mean=mean, check=check)
-    return Pruned(torch.cat([x[:, :prefix], gather(x, kept), mean], dim=1), kept, discarded, scores)
+    return prune_by("prune", x, scores, prefix=prefix, keep=keep, check=check)

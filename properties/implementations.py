@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -11,8 +12,9 @@ from jaxtyping import Float64
 
 import pomt_ref
 from pomt_ref import oracle
-from pomt_ref.conformance import CallableSubject
+from pomt_ref.conformance import CallableSubject, from_queries
 from pomt_ref.pytest_plugin import SUBJECT
+from pomt_ref.streaming import prune_qkv
 from pomt_ref.testing import Case, Dtype, Gradients, Law, Method, Outcome, Subject, laws_of
 from pomt_ref.testing.rounding import Profile, normative
 
@@ -75,6 +77,13 @@ class Implementation:
         return self.name
 
 
+STREAMED: Final[Mapping[str, Callable[..., Any]]] = {
+    "one_pass": from_queries(partial(prune_qkv, rows=3)),
+    "logsumexp": from_queries(partial(prune_qkv, rows=3, algorithm="logsumexp")),
+}
+"""The step from queries and keys, in blocks so small that a case has several and a partial one."""
+
+
 def implementations(method: Method) -> list[Implementation]:
     """Every implementation of a method that this project has."""
     reference = [
@@ -86,7 +95,13 @@ def implementations(method: Method) -> list[Implementation]:
         for device in DEVICES
         for dtype in DTYPES
     ]
-    return [*reference, Implementation("oracle-float64", OracleSubject(method), "float64")]
+    streamed = [
+        Implementation(f"streamed-{name}-{dtype}", CallableSubject(function, f"streamed:{name}"), dtype)
+        for name, function in STREAMED.items()
+        for dtype in DTYPES[2:]
+        if method == "pomt"
+    ]
+    return [*reference, *streamed, Implementation("oracle-float64", OracleSubject(method), "float64")]
 
 
 def asked_for(config: pytest.Config) -> list[Implementation] | None:

@@ -25,11 +25,14 @@ MAY_IMPORT: Mapping[str, frozenset[str]] = {
     "pruning": frozenset({"ranking", "counting"}),
     "siblings": frozenset({"ranking", "pruning"}),
     "tracing": frozenset({"ranking", "pruning"}),
+    "streaming": frozenset({"attention", "magnitude", "pruning"}),
     "__init__": frozenset({"version", "siblings", "tracing", "choosing"}),
+    # the step of several processes
+    "sharding": frozenset({"attention", "magnitude", "pruning"}),
     # sound bounds of a step
     "bounds": frozenset({"types", "contracts", "counting"}),
     # real models
-    "vision": frozenset({"pruning", "siblings", "choosing", "bounds"}),
+    "vision": frozenset({"pruning", "siblings", "tracing", "choosing", "bounds", "version"}),
     # what the package is held against
     "oracle": frozenset(),
     "testing": frozenset({"oracle", "errors", "types"}),
@@ -37,9 +40,12 @@ MAY_IMPORT: Mapping[str, frozenset[str]] = {
     "pytest_plugin": frozenset(),
     "cli": frozenset({"conformance", "choosing", "version"}),
     "__main__": frozenset({"cli"}),
-    "properties": frozenset({"testing", "oracle", "conformance", "bounds", "pytest_plugin", "__init__"}),
+    "properties": frozenset({"testing", "oracle", "conformance", "bounds", "streaming", "pytest_plugin", "__init__"}),
 }
-"""A room, and the rooms it imports directly; what those may import it may import too, but not through `__init__`."""
+"""A room, and the rooms it imports directly; what those may import it may import too, but not through a front door."""
+
+FRONT_DOORS = frozenset({"__init__", "streaming"})
+"""Public names: who imports them has not asked for what stands behind them."""
 
 MAY_IMPORT_LATE: Mapping[str, frozenset[str]] = {
     "cli": frozenset({"vision"}),
@@ -84,7 +90,7 @@ def allowed(name: str, *, late: bool) -> frozenset[str]:
     while waiting:
         other = waiting.pop()
         rooms.add(other)
-        if other != "__init__":
+        if other not in FRONT_DOORS:
             waiting |= MAY_IMPORT[other] - rooms
     return frozenset(rooms)
 

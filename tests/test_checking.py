@@ -16,8 +16,9 @@ from safetensors.numpy import load_file, save_file
 from torch import Tensor
 
 from pomt_ref.cli import main
-from pomt_ref.conformance import Report, SubjectError, as_subject, check, load_subject
+from pomt_ref.conformance import Report, SubjectError, as_subject, check, load_subject, runner
 from pomt_ref.conformance import units as units_of_work
+from pomt_ref.conformance.call import TimeLimitError
 from pomt_ref.conformance.document import as_dict, as_json, from_dict
 from pomt_ref.conformance.explaining import explain
 from pomt_ref.conformance.judging import Progress
@@ -108,7 +109,8 @@ class TestLoading:
         (law,) = (law for law in laws_of("pomt") if law.clause == "POMT-PRUNE-1")
         load = loading_of(load_subject("tests.test_checking:prints"))
         unit = units_of_work.Unit(law, None, 0, 3)
-        row, printed = units_of_work._run_in_process(unit, Plan("float32", 0, long=False), load)  # noqa: SLF001 -- the worker's side
+        plan = Plan("float32", 0, long=False)
+        row, printed = units_of_work._run_and_listen(load.subject(), Progress(), unit=unit, plan=plan)  # noqa: SLF001 -- the worker's side
         assert (row.verdict, row.cases, printed) == ("conforms", 3, "hello")
 
     def test_name_of_what_cannot_be_compared_leads_nowhere(self) -> None:
@@ -232,7 +234,7 @@ class TestShares:
         one = check("tests.test_checking:prints", **options)
         two = check("tests.test_checking:prints", jobs=2, progress=progress, **options)
         assert without_times(one) == without_times(two)
-        assert ended == CLAUSES
+        assert sorted(ended) == sorted(CLAUSES)
         assert two.remarks == ("it prints: 'hello'",)
 
     def test_jobs_need_a_name_to_import_by(self) -> None:
@@ -243,6 +245,16 @@ class TestShares:
     def test_shard_that_is_none_is_told(self, shard: str) -> None:
         with pytest.raises(SubjectError, match="expected a shard k/n with 1 <= k <= n, got"):
             check(honest, shard=shard)
+
+    def test_share_without_work_breaks_nothing(self, capsys: pytest.CaptureFixture[str]) -> None:
+        options = ["--clause", "POMT-PRUNE-1", "--max-examples", "2", "--no-save"]
+        assert main(["check", "tests.test_checking:prints", *options, "--shard", "2/3"]) == 0
+        assert "nothing to do in shard 2/3, there are more shards than work" in capsys.readouterr().out
+
+    def test_axis_that_is_fixed_twice_is_told(self, capsys: pytest.CaptureFixture[str]) -> None:
+        fixed = ["--fix", "tokens=5", "--fix", "tokens=6"]
+        assert main(["check", "tests.test_checking:prints", *fixed]) == 2
+        assert "check --fix: expected each axis once, got tokens=5, tokens=6" in capsys.readouterr().err
 
     def test_jobs_that_are_none_are_told(self) -> None:
         with pytest.raises(SubjectError, match="expected jobs of 1 or more, got 0"):
@@ -338,6 +350,11 @@ class TestKnown:
         assert not report.conforms
         assert report.stale == ("POMT-PRUNE-2 [ordinary]: it is so",)
 
+    def test_family_that_is_none_is_told(self, tmp_path: Path) -> None:
+        known = self.listed(tmp_path, "POMT-PRUNE-2 [nofam] it is so")
+        with pytest.raises(SubjectError, match=r"expected a family of the report, got .*known\.txt:1: \[nofam\]"):
+            load_known(known, ["POMT-PRUNE-2"])
+
     def test_stale_line_is_told_if_its_clause_was_checked(self, tmp_path: Path) -> None:
         known = self.listed(tmp_path, "POMT-PRUNE-1 the length\nPOMT-META-4 batches")
         report = check(honest, clauses=CLAUSES, max_examples=5, known=known)
@@ -406,8 +423,26 @@ class TestSaving:
 
     def test_folder_that_cannot_be_written_is_told(self, tmp_path: Path) -> None:
         (tmp_path / "file").write_text("")
-        with pytest.raises(SubjectError, match="check --save: expected a folder that can be written, got "):
-            check(loses_signs, clauses="POMT-PRUNE-2", max_examples=20, seed=2, save=tmp_path / "file")
+        report = check(loses_signs, clauses="POMT-PRUNE-2", max_examples=20, seed=2, save=tmp_path / "file")
+        assert [row.verdict for row in report.rows] == ["wrong"]
+        assert report.remarks[0].startswith("the failing cases are not saved: ")
+
+    def test_device_that_is_not_there_is_told(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        path = self.saved(tmp_path / "cases")
+        assert main(["replay", str(path), "--device", "nonsense"]) == 2
+        assert ": expected the device nonsense, got " in capsys.readouterr().err
+
+    def test_case_that_takes_too_long_is_told(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path = self.saved(tmp_path / "cases")
+
+        def late(*_arguments: object, **_named: object) -> None:
+            raise TimeLimitError("took longer than 1 s")
+
+        monkeypatch.setattr(runner, "require", late)
+        assert main(["replay", str(path), "--timeout", "1"]) == 1
+        assert "it fails: took longer than 1 s" in capsys.readouterr().out
 
     def test_no_case_is_told(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         damaged, foreign = tmp_path / "damaged.safetensors", tmp_path / "foreign.safetensors"
@@ -416,7 +451,7 @@ class TestSaving:
         save_file({"x": ones, "attn": ones, "v": ones}, foreign)
         for path in (tmp_path / "none", damaged, foreign):
             assert main(["replay", str(path)]) == 2
-            expected = f"pomt-ref check {path}: expected a case that pomt-ref check has saved, got "
+            expected = f"pomt-ref replay {path}: expected a case that pomt-ref check has saved, got "
             assert capsys.readouterr().err.startswith(expected)
 
     @pytest.mark.parametrize(

@@ -746,13 +746,13 @@ class TestRunLaw:
 
         def watching(case: Case, _subject: Subject) -> Evidence:
             seen.append(case.shape.patches)
-            if case.shape.patches > 1000:
+            if case.shape.patches > 2000:
                 raise InapplicableError
             return Evidence()
 
         law = replace(made_law(watching), sizes="long")
         row = run_law(law, as_subject(honest, name="a:b"), dtype="float32", examples=judging.FIXED_FROM, seed=0)
-        assert seen[-2:] == [514, 2100]
+        assert seen[-2:] == [1041, 2100]
         assert (row.verdict, row.cases) == ("conforms", len(seen) - 1)
         run_law(law, as_subject(honest, name="a:b"), dtype="float32", examples=judging.FIXED_FROM, seed=0, long=False)
         assert seen[-1] == 345

@@ -135,7 +135,7 @@ def test_command_is_the_one_documented(wheel: Path) -> None:
     """The wheel installs `pomt-ref`, and it starts what `python -m pomt_ref` starts."""
     with zipfile.ZipFile(wheel) as archive:
         (path,) = (name for name in archive.namelist() if name.endswith(".dist-info/entry_points.txt"))
-        assert "pomt-ref = pomt_ref.cli:main" in archive.read(path).decode()
+        assert "pomt-ref = pomt_ref.cli:program" in archive.read(path).decode()
 
 
 SUBJECTS: Final = """

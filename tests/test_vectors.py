@@ -52,6 +52,7 @@ from pomt_ref.testing import (
     FAMILIES,
     PROFILES,
     Family,
+    InapplicableError,
     LawViolation,
     Outcome,
     Shape,
@@ -771,6 +772,28 @@ class TestJudging:
         assert judge_outputs(vectors, folder)[0].result == "wrong"
         half = PROFILES["float32/float16"]
         assert judge_outputs(vectors, folder, profile=half)[0].result == "identical order"
+
+    def test_profile_that_promises_nothing_judges_nothing(
+        self, few: Path, tmp_path: Path, vectors: tuple[Vector, ...], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def promises_nothing(*_arguments: object) -> None:
+            raise InapplicableError
+
+        monkeypatch.setattr("pomt_ref.conformance.vectors.judging.judge", promises_nothing)
+        found = judge_outputs(vectors, self.outputs(few, tmp_path))
+        assert {each.result for each in found} == {"not judged"}
+
+    def test_folder_that_cannot_be_read_is_told(
+        self, few: Path, tmp_path: Path, vectors: tuple[Vector, ...], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        outputs = self.outputs(few, tmp_path)
+
+        def refused(_path: Path) -> bool:
+            raise PermissionError("denied")
+
+        monkeypatch.setattr(Path, "exists", refused)
+        with pytest.raises(VectorsError, match="expected a folder that can be read, got denied"):
+            judge_outputs(vectors, outputs)
 
     def test_arrays_of_numpy_are_read(self, few: Path, tmp_path: Path, vectors: tuple[Vector, ...]) -> None:
         folder = self.outputs(few, tmp_path)

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from pomt_ref.errors import CountError, MissingExtraError
 from pomt_ref.pruning import prune
+from pomt_ref.tracing import trace
 from pomt_ref.types import Pruned
-from pomt_ref.vision import demo, training
+from pomt_ref.vision import demo, gallery, training
 from pomt_ref.vision.digits import (
     WEIGHTS,
     Accuracies,
@@ -156,7 +157,7 @@ class TestDigits:
 class TestAccuracy:
     """Every method shortens by R; POMT loses less than a random order."""
 
-    @pytest.mark.parametrize("method", ["POMT", "Top-K", "EViT", "random"])
+    @pytest.mark.parametrize("method", ["POMT", "Top-K", "EViT", "random", "inverted POMT"])
     @pytest.mark.parametrize("remove", [1, 8, 15])
     def test_every_method_removes_as_many_tokens(
         self, model: DigitsViT, images: Tensor, method: str, remove: int
@@ -194,13 +195,15 @@ class TestAccuracy:
             ("Top-K", 8),
             ("EViT", 8),
             ("random", 8),
+            ("inverted POMT", 8),
         ]
         assert all(0 <= value <= 1 for row in rows for value in row.values)
         assert rows[0].mean == pytest.approx(accuracy(model, digits), abs=1e-3), "the mean should be that of all images"
         assert {len(row.values) for row in rows} == {3}
-        unpruned, pomt, _, _, random = (row.mean for row in rows)
+        unpruned, pomt, _, _, random, inverted = (row.mean for row in rows)
         assert unpruned >= pomt - 0.01
         assert pomt >= random + 0.015
+        assert random >= inverted + 0.015
 
     def test_mean_and_deviation_are_those_of_the_seeds(self) -> None:
         row = Accuracies("POMT", 8, (0.9, 1.0, 0.8))
@@ -350,3 +353,50 @@ def place(box: object) -> int:
     """The token whose patch a rectangle lies on: 4 patches a row of 2 pixels each, one prefix token."""
     left, top = box.get_xy()  # type: ignore[attr-defined]  # a matplotlib Rectangle, which may be missing
     return 1 + 4 * int((top + 0.5) // 2) + int((left + 0.5) // 2)
+
+
+class TestGallery:
+    """The pictures of the documentation."""
+
+    def test_every_picture_is_drawn(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        pytest.importorskip("matplotlib")
+        monkeypatch.setattr(gallery, "REMOVES", (8,))
+        assert gallery.main([str(tmp_path / "new"), "--seeds", "3"]) == 0
+        assert sorted(file.name for file in (tmp_path / "new").iterdir()) == [
+            "accuracy.png",
+            "gallery.png",
+            "scores.png",
+        ]
+
+    def test_missing_package_ends_with_status_2(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        def missing(_part: str) -> object:
+            raise MissingExtraError("load_digits", "vision", "scikit-learn")
+
+        monkeypatch.setattr(gallery, "load_digits", missing)
+        with pytest.raises(SystemExit) as ended:
+            gallery.main([str(tmp_path)])
+        assert ended.value.code == 2
+        assert "scikit-learn is not installed" in capsys.readouterr().err
+
+    @pytest.mark.parametrize("name", ["accuracycurves", "curves", "scoremaps"])
+    def test_pictures_say_that_they_need_matplotlib(self, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+        for loaded in [each for each in sys.modules if each.partition(".")[0] == "matplotlib"]:
+            monkeypatch.setitem(sys.modules, loaded, None)
+        monkeypatch.delitem(sys.modules, f"pomt_ref.vision.{name}", raising=False)
+        with pytest.raises(MissingExtraError, match=rf"{name}: the package matplotlib is not installed"):
+            import_module(f"pomt_ref.vision.{name}")
+
+    def test_scores_are_written_into_their_patches_and_kept_ones_framed(self) -> None:
+        pytest.importorskip("matplotlib")
+        from pomt_ref.vision.scoremaps import draw_scores  # noqa: PLC0415 -- where matplotlib is there
+
+        model, digits = load_model(), load_digits("test")
+        images = digits.images[:1]
+        seen = model.capture(images)
+        stages = trace(seen.x, seen.attn, seen.v, prefix=1, keep=7)
+        figure = draw_scores(images, stages, titles=["a digit"], heading="scores")
+        *_, scores = [axes for axes in figure.axes if axes.get_title().startswith(("attention", "magnitude", "score"))]
+        assert [text.get_text() for text in scores.texts] == [f"{value:.2f}" for value in stages.scores[0].tolist()]
+        assert len(scores.lines) == 7

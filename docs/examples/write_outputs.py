@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 
 def write_outputs(vectors: Path, outputs: Path, subject: str, method: str = "pomt") -> None:
     """Call the implementation on every case of its method, and write what it returns."""
+    sys.path.insert(0, "")  # modules are looked for where the command is given, as `pomt-ref check` does
     module, _, name = subject.partition(":")
     prune = getattr(import_module(module), name)
     outputs.mkdir(parents=True, exist_ok=True)

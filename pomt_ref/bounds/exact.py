@@ -1,6 +1,6 @@
 """LIN-1 · the ranges of softmax differences once more, in integers: what a certificate is checked with.
 
-Numbers are integers in a unit of 2⁻¹²⁸ or less (:mod:`pomt_ref.bounds.fixedpoint`), rounded outward. No
+Numbers are integers in a unit of 2⁻¹²⁸ or less (``pomt_ref.bounds.fixedpoint``), rounded outward. No
 float64 is computed here and no formula is shared with :mod:`pomt_ref.bounds.differences`: the best denominator is not
 chosen by cases, all three candidates are tried.
 """

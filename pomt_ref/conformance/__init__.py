@@ -4,6 +4,7 @@ from pomt_ref.conformance.errors import SubjectError, SubjectFailedError
 from pomt_ref.conformance.graph import load_graph
 from pomt_ref.conformance.judging import Progress, run_law
 from pomt_ref.conformance.loading import as_subject, load_subject
+from pomt_ref.conformance.queries import from_queries, queries_and_keys
 from pomt_ref.conformance.report import Failure, Report, Row, Verdict
 from pomt_ref.conformance.runner import MAX_EXAMPLES, check, require
 from pomt_ref.conformance.subject import CallableSubject
@@ -20,8 +21,10 @@ __all__ = [
     "Verdict",
     "as_subject",
     "check",
+    "from_queries",
     "load_graph",
     "load_subject",
+    "queries_and_keys",
     "require",
     "run_law",
 ]

@@ -3,7 +3,7 @@
 import argparse
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +15,8 @@ from hypothesis.configuration import set_hypothesis_home_dir
 from rich.console import Console
 
 from pomt_ref.conformance import document, junit, page, runner
+from pomt_ref.conformance.asked import require_device
+from pomt_ref.conformance.call import TimeLimitError
 from pomt_ref.conformance.display import show_progress, show_report
 from pomt_ref.conformance.errors import SubjectError, SubjectFailedError
 from pomt_ref.conformance.known import apply_known, load_known
@@ -62,15 +64,25 @@ def check(parsed: argparse.Namespace) -> int:
             seed=parsed.seed,
             captured=parsed.cases,
             framework=parsed.framework,
-            fixed=dict(parsed.fix or ()),
+            fixed=_fixed(parsed.fix or []),
             known=parsed.xfail,
             save=parsed.save,
             time_limit=parsed.timeout,
             jobs=parsed.jobs,
+            apart=parsed.apart,
             shard=parsed.shard,
             progress=progress,
         )
     return _told(report, parsed)
+
+
+def _fixed(sizes: Sequence[tuple[str, int]]) -> dict[str, int]:
+    """One size an axis."""
+    axes = [axis for axis, _ in sizes]
+    twice = [axis for axis in dict.fromkeys(axes) if axes.count(axis) > 1]
+    if twice:
+        raise SubjectError("--fix", "each axis once", ", ".join(f"{axis}={size}" for axis, size in sizes))
+    return dict(sizes)
 
 
 def replay(parsed: argparse.Namespace) -> int:
@@ -80,9 +92,18 @@ def replay(parsed: argparse.Namespace) -> int:
     subject, device = parsed.subject or saved.subject, parsed.device or saved.device
     sys.path.insert(0, "")
     print(f"{subject} · {saved.clause} · {saved.case} on {device}")
+    require_device(subject, device, saved.case.dtype)
     try:
-        runner.require(saved.clause, saved.case, subject, method=saved.method, device=device, claims=saved.claims)
-    except (LawViolation, SubjectFailedError) as failed:
+        runner.require(
+            saved.clause,
+            saved.case,
+            subject,
+            method=saved.method,
+            device=device,
+            claims=saved.claims,
+            time_limit=parsed.timeout,
+        )
+    except (LawViolation, SubjectFailedError, TimeLimitError) as failed:
         print(f"it fails: {failed}")
         return DOES_NOT_CONFORM
     print("it holds")

@@ -116,6 +116,8 @@ def _verdict(report: Report, *, times: bool) -> str:
         for told, verdict in (("not offered", "not offered"), ("known deviations", "known"))
         if (names := _names(report, (cast("Verdict", verdict),)))
     )
+    if report.conforms and not report.rows:
+        return f"{report.subject}: nothing to do in shard {report.shard}, there are more shards than work ({basis})"
     if report.conforms:
         count = len({row.clause for row in report.rows if row.verdict != "known"})
         return f"{report.subject} conforms to {count} clause{'s' if count > 1 else ''}{aside} ({basis})"

@@ -58,6 +58,7 @@ class Progress:
     """Where to tell how far a check is; the default tells nothing."""
 
     clause_begins: Callable[[Law, int], None] = field(default=lambda _law, _cases: None)
+    case_begins: Callable[[Law, Case], None] = field(default=lambda _law, _case: None)
     case_ends: Callable[[], None] = field(default=lambda: None)
     clause_ends: Callable[[Row], None] = field(default=lambda _row: None)
 
@@ -173,6 +174,7 @@ class _Tally:
 
     def judge(self, law: Law, case: Case, subject: CallableSubject) -> None:
         """Check one case, and remember how it went."""
+        self.progress.case_begins(law, case)
         try:
             # NumPy's own settings: an implementation may have made warnings of it errors.
             with np.errstate(divide="warn", over="warn", under="ignore", invalid="warn"):
@@ -181,6 +183,8 @@ class _Tally:
             self.not_offered = True
             return
         except LawViolation as violation:
+            if self.case is not None and violation.clause != (self.blocked_by or law.clause):
+                return  # shrinking keeps to what was found: a smaller case that breaks another clause is no smaller one
             self.blocked_by = None if violation.clause == law.clause else violation.clause
             message = str(violation) if self.blocked_by is None else f"{law.clause} blocked by {violation}"
             self._fail(case, message, violation.sample)

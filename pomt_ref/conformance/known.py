@@ -14,6 +14,7 @@ from typing import Final
 
 from pomt_ref.conformance.errors import SubjectError
 from pomt_ref.conformance.report import Report, Row
+from pomt_ref.testing import FAMILIES
 
 LINE: Final = re.compile(r"(?P<clause>[A-Z]+(?:-[A-Z]+)*-\d+)(?:\s+\[(?P<family>[^\]]+)\])?\s+(?P<reason>\S.*)")
 
@@ -57,7 +58,10 @@ def load_known(path: Path, clauses: Iterable[str]) -> list[Deviation]:
         if match is None or match["clause"] not in known:
             expected = "a clause of the method, a [family] if any, and a reason"
             raise SubjectError("--xfail", expected, f"{path}:{number}: {line.strip()}")
-        found.append(Deviation(match["clause"], match["family"] or "", match["reason"]))
+        family = match["family"] or ""
+        if family and family not in FAMILIES and not family.startswith("captured: "):
+            raise SubjectError("--xfail", "a family of the report", f"{path}:{number}: [{family}]")
+        found.append(Deviation(match["clause"], family, match["reason"]))
     return found
 
 

@@ -15,7 +15,6 @@ from pomt_ref.conformance.asked import (
     dtype_name,
     name_of,
     of_families,
-    offered_by,
     parse_shard,
     require_captured,
     require_device,
@@ -67,6 +66,7 @@ def check(
     save: Path | str | None = None,
     time_limit: float = TIME_LIMIT,
     jobs: int = 1,
+    apart: bool = False,
     shard: Shard | str | None = None,
     progress: Progress | None = None,
 ) -> Report:
@@ -92,6 +92,8 @@ def check(
         save: a folder to write every failing case to.
         time_limit: seconds that one call may take.
         jobs: processes to share the work between; the implementation is then imported in each.
+        apart: hold it in a process of its own even where there is one job. What ends a process, as an access to memory
+            that is not there does, or cannot be interrupted, is then told as wrong, and the check goes on.
         shard: ``"k/n"``: only the k-th of n shares of the work; :func:`pomt_ref.conformance.merging.merge` joins them.
         progress: called as the check proceeds.
 
@@ -118,11 +120,9 @@ def check(
     require_framework(held.name, held.framework, name)
     require_device(held.name, device, name)
     require_captured(captured, method, name)
-    offered = offered_by(held, name)
-
     todo = units(laws, captured, examples=examples, shard=share)
     plan = Plan(name, seed, long=not quick)
-    rows = run_units(todo, plan, held, jobs=jobs, progress=progress or Progress())
+    offered, rows = run_units(todo, plan, held, jobs=jobs, apart=apart, progress=progress or Progress())
     standing = held.profile(name)
     report = Report(
         held.name,
@@ -152,14 +152,16 @@ def require(
     device: str = "cpu",
     claims: ProfileName | None = None,
     framework: Framework | None = None,
+    time_limit: float = TIME_LIMIT,
 ) -> None:
     """Hold an implementation against one clause on one case: what a report's snippet ends with.
 
     Raises:
         LawViolation: the clause is broken.
         SubjectFailedError: the implementation raised, or returned what is no output.
+        TimeLimitError: a call took longer than ``time_limit`` seconds.
     """
-    held = _held(subject, method, device, claims, framework, None, Watch())
+    held = _held(subject, method, device, claims, framework, None, Watch(float(time_limit)))
     for law in chosen_laws(held.name, method, [clause]):
         law.check(case, held)
 

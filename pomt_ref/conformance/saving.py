@@ -35,11 +35,7 @@ class Saved:
 
 
 def save_failures(report: Report, subject: CallableSubject, folder: Path) -> Report:
-    """Write every failing case into the folder, and say in the report where.
-
-    Raises:
-        SubjectError: the folder cannot be written.
-    """
+    """Write every failing case into the folder, and say in the report where; or that it cannot be written."""
     rows = []
     for row in report.rows:
         if row.failure is None:
@@ -49,7 +45,8 @@ def save_failures(report: Report, subject: CallableSubject, folder: Path) -> Rep
         try:
             _write(row.failure, subject, path)
         except OSError as error:
-            raise SubjectError("--save", "a folder that can be written", f"{error}") from error
+            remark = f"the failing cases are not saved: {error}"
+            return replace(report, remarks=(*report.remarks, remark))
         rows.append(replace(row, failure=replace(row.failure, replay=str(path))))
     return replace(report, rows=tuple(rows))
 

@@ -1,6 +1,7 @@
 """An implementation under check: any callable on torch tensors, made to answer in the terms of the laws."""
 
 import inspect
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -19,6 +20,7 @@ from pomt_ref.testing import (
     Case,
     Dtype,
     Gradients,
+    LawViolation,
     Method,
     NotOfferedError,
     Outcome,
@@ -73,7 +75,12 @@ class CallableSubject:
         """Call the implementation on fresh tensors, and read what it answers."""
         inputs = self.inputs(case)
         answer = self._call(case, inputs, options)
-        return self._outcome(case, inputs, answer, self._tokens(answer))
+        try:
+            return self._outcome(case, inputs, answer, self._tokens(answer))
+        except (SubjectFailedError, LawViolation, KeyboardInterrupt):
+            raise
+        except BaseException as error:  # an answer may be an object of any kind, and does what it likes when it is read
+            raise SubjectFailedError(f"returned what cannot be read: {told(error)}") from error
 
     def gradients(self, case: Case, weights: Float64[np.ndarray, "batch output channels"]) -> Gradients | None:
         """Differentiate the weighted sum of the output; None if the output carries no gradient.
@@ -109,6 +116,7 @@ class CallableSubject:
             raise NotOfferedError
         count = {} if "remove" in options else {"keep": case.shape.keep}
         arrays = [given(tensor, self.framework) for tensor in inputs.values()]
+        process = os.getpid()
         try:
             with self.watch.call():
                 return self.function(*arrays, prefix=case.shape.prefix, **count, **options)
@@ -116,6 +124,9 @@ class CallableSubject:
             raise
         except BaseException as error:
             raise SubjectFailedError(f"raised {told(error)}{place(error)}") from error
+        finally:
+            if os.getpid() != process:  # it forked, and a copy of this program came back from the call
+                os._exit(1)
 
     def _outcome(self, case: Case, inputs: dict[str, Tensor], answer: object, tokens: Tensor) -> Outcome:
         """What came back, in the terms of the laws."""

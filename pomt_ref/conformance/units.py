@@ -4,21 +4,23 @@ The units of a check depend on what is asked for and on nothing else. A shard ta
 together find what one run of the whole finds.
 """
 
-import multiprocessing
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, partial
+from functools import partial
 from itertools import groupby
-from typing import Final
+from typing import Any, Final
 
-import torch
-
+from pomt_ref.conformance.apart import Death, Task, run_apart
+from pomt_ref.conformance.call import limit_after
+from pomt_ref.conformance.errors import SubjectError
 from pomt_ref.conformance.judging import Progress, run_law
-from pomt_ref.conformance.loading import Loading, loading_of
-from pomt_ref.conformance.report import Kill, Row
+from pomt_ref.conformance.loading import loading_of
+from pomt_ref.conformance.offering import offered_by
+from pomt_ref.conformance.report import Failure, Kill, Row
+from pomt_ref.conformance.snippet import snippet
 from pomt_ref.conformance.subject import CallableSubject
-from pomt_ref.testing import Captured, Dtype, Grade, Law
+from pomt_ref.testing import FAMILIES, Captured, Dtype, Grade, Law
 
 PART: Final = 200
 """Cases of a clause in one unit; a check of more has several units a clause."""
@@ -69,19 +71,56 @@ def units(laws: Sequence[Law], captured: Captured | None, *, examples: int, shar
 
 
 def run_units(
-    todo: Sequence[Unit], plan: Plan, subject: CallableSubject, *, jobs: int, progress: Progress
-) -> tuple[Row, ...]:
-    """Run every unit; a row each."""
-    if jobs == 1:
-        return tuple(_run(unit, plan, subject, progress) for unit in todo)
-    found = []
-    # A fresh process each: what torch and CUDA hold cannot be forked. It imports the implementation by its name.
-    with multiprocessing.get_context("spawn").Pool(min(jobs, len(todo))) as pool:
-        for row, printed in pool.imap(partial(_run_in_process, plan=plan, load=loading_of(subject)), todo):
-            progress.clause_ends(row)
-            subject.watch.printed = subject.watch.printed or printed
-            found.append(row)
-    return tuple(found)
+    todo: Sequence[Unit], plan: Plan, subject: CallableSubject, *, jobs: int, apart: bool, progress: Progress
+) -> tuple[tuple[str, ...], tuple[Row, ...]]:
+    """What the implementation offers, and a row for every unit.
+
+    Several jobs, or one that is apart, run in processes of their own.
+    """
+    if jobs == 1 and not apart:
+        offered = offered_by(subject, plan.dtype)
+        return offered, tuple(run_unit(subject, progress, unit=unit, plan=plan) for unit in todo)
+    found: dict[int, Any] = {}
+
+    def ended(number: int, answer: tuple[Any, str]) -> None:
+        found[number], printed = answer
+        subject.watch.printed = subject.watch.printed or printed
+        if number:
+            progress.clause_ends(found[number])
+
+    tasks: list[Task] = [partial(_offer, plan=plan), *(partial(_run_and_listen, unit=unit, plan=plan) for unit in todo)]
+    for death in run_apart(tasks, loading_of(subject), jobs=jobs, ended=ended):
+        found[death.task] = row_of(death, todo[death.task - 1], plan, subject) if death.task else ()
+        if death.task:
+            progress.clause_ends(found[death.task])
+    return found[0], tuple(found[number] for number in range(1, len(tasks)))
+
+
+def row_of(death: Death, unit: Unit, plan: Plan, subject: CallableSubject) -> Row:
+    """An implementation that ended its process breaks the clause that it was called for.
+
+    Raises:
+        SubjectError: it did so before it was called.
+    """
+    if death.shape is None:
+        raise SubjectError(subject.name, "an implementation that can be called", f"a process that ended ({death.how})")
+    if death.late:
+        limit = limit_after(subject.watch.limit, exceeded=subject.watch.exceeded)
+        subject.watch.exceeded = True
+        how = f"took longer than {limit:g} s, and could not be interrupted"
+    else:
+        how = f"ended the process ({death.how})"
+    if unit.captured is None:
+        case = FAMILIES[death.family].build(death.shape, seed=death.seed, dtype=plan.dtype)
+    else:
+        batch, keep = death.shape.batch, death.shape.keep
+        case = unit.captured.build(batch=batch, keep=keep, seed=death.seed, dtype=plan.dtype)
+    law = unit.law
+    message = f"{law.clause} wrong: {how}; the case is the one drawn, not the smallest"
+    failure = Failure(law.clause, case.family, message, case, snippet(law.clause, case, subject, unit.captured))
+    source = "generated" if unit.captured is None else unit.captured.name
+    families, kill = {case.family: 1}, Kill(death.cases, 0.0)
+    return Row(law.clause, law.statement, source, "wrong", 1, families, 0.0, failure, first_kill=kill, part=unit.part)
 
 
 def joined(rows: Iterable[Row]) -> tuple[Row, ...]:
@@ -125,7 +164,7 @@ def _first_kill(parts: Iterable[Row]) -> Kill | None:
     return None
 
 
-def _run(unit: Unit, plan: Plan, subject: CallableSubject, progress: Progress) -> Row:
+def run_unit(subject: CallableSubject, progress: Progress, *, unit: Unit, plan: Plan) -> Row:
     """One unit, here."""
     return run_law(
         unit.law,
@@ -140,14 +179,11 @@ def _run(unit: Unit, plan: Plan, subject: CallableSubject, progress: Progress) -
     )
 
 
-@cache
-def _loaded(load: Loading) -> CallableSubject:
-    """The implementation, once a process."""
-    torch.set_num_threads(1)
-    return load.subject()
+def _offer(subject: CallableSubject, _progress: Progress, *, plan: Plan) -> tuple[tuple[str, ...], str]:
+    """What it offers, and what was printed."""
+    return offered_by(subject, plan.dtype), subject.watch.printed
 
 
-def _run_in_process(unit: Unit, plan: Plan, load: Loading) -> tuple[Row, str]:
-    """One unit, in a process that was started for it, and what was printed."""
-    subject = _loaded(load)
-    return _run(unit, plan, subject, Progress()), subject.watch.printed
+def _run_and_listen(subject: CallableSubject, progress: Progress, *, unit: Unit, plan: Plan) -> tuple[Row, str]:
+    """One unit, and what was printed."""
+    return run_unit(subject, progress, unit=unit, plan=plan), subject.watch.printed

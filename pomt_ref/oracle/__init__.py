@@ -10,10 +10,13 @@ from .magnitude import magnitude_score, value_softmax, value_sums
 from .pruning import Pruned, fused_row, mean_row, prune
 from .ranking import order, rank, score
 from .siblings import class_score, evit_prune, topk_prune
+from .softmax import attention, attention_output, logits, logsumexp
 
 __all__ = [
     "Normalisation",
     "Pruned",
+    "attention",
+    "attention_output",
     "attention_score",
     "attention_sums",
     "choose_remove",
@@ -21,6 +24,8 @@ __all__ = [
     "evit_prune",
     "fused_row",
     "head_maximum",
+    "logits",
+    "logsumexp",
     "magnitude_score",
     "mean_row",
     "order",

@@ -9,6 +9,7 @@ from pomt_ref.testing.evidence import GRADES, Evidence, Grade
 from pomt_ref.testing.families import FAMILIES, Family
 from pomt_ref.testing.fixed import fixed_cases
 from pomt_ref.testing.laws import LAWS, Law, laws_of, require_admissible
+from pomt_ref.testing.queries import LAYER_FAMILIES, LayerCase, LayerShape, build_layer, layer_cases
 from pomt_ref.testing.rounding import PROFILES, Dtype, Profile, ProfileName, normative
 from pomt_ref.testing.strategies import cases, shapes
 from pomt_ref.testing.subject import Gradients, Method, Outcome, Subject
@@ -18,6 +19,7 @@ __all__ = [
     "FAMILIES",
     "GRADES",
     "LAWS",
+    "LAYER_FAMILIES",
     "PROFILES",
     "Captured",
     "Case",
@@ -29,6 +31,8 @@ __all__ = [
     "InapplicableError",
     "Law",
     "LawViolation",
+    "LayerCase",
+    "LayerShape",
     "Method",
     "NotOfferedError",
     "Outcome",
@@ -37,9 +41,11 @@ __all__ = [
     "Shape",
     "Subject",
     "build_case",
+    "build_layer",
     "cases",
     "fixed_cases",
     "laws_of",
+    "layer_cases",
     "load_captured",
     "normative",
     "require_admissible",

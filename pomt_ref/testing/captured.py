@@ -1,6 +1,5 @@
 """Captured tensors: the x, attn and v of a real model, read from a safetensors file, as one more input family."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -53,7 +52,7 @@ def load_captured(path: Path) -> Captured:
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
-            tensors = {name: _widened(file.get_tensor, name) for name in ("x", "attn", "v")}
+            tensors = {name: _widened(file, name) for name in ("x", "attn", "v")}
     except (OSError, SafetensorError, TypeError, AttributeError) as error:
         expected = "a safetensors file with the tensors x, attn and v in float16, float32 or float64"
         raise ValuesError("load_captured", "POMT-PRUNE-1", expected, f"{path}: {error}") from error
@@ -91,9 +90,12 @@ def _require_sums(
         raise ValuesError("load_captured", "FLOAT-2", "sums over tokens that float32 holds", f"{path}: larger ones")
 
 
-def _widened(get_tensor: Callable[[str], Any], name: str) -> Float64[np.ndarray, "*axes"]:
+def _widened(file: Any, name: str) -> Float64[np.ndarray, "*axes"]:  # noqa: ANN401 -- safetensors names no type
     """A stored tensor as float64."""
-    stored = get_tensor(name)
+    kind = file.get_slice(name).get_dtype()
+    if kind == "BF16":  # NumPy has no such type: its bits are the upper half of a float32
+        raise TypeError(f"{name} is stored as bfloat16")
+    stored = file.get_tensor(name)
     if stored.dtype.kind != "f":
         raise TypeError(f"{name} is stored as {stored.dtype}")
     tensor: Float64[np.ndarray, "*axes"] = stored.astype(np.float64)

@@ -13,7 +13,7 @@ from pomt_ref.testing.rounding import Dtype
 BRIEF: Final = (
     Shape(batch=9, heads=3, tokens=24, features=96, channels=272, prefix=4, keep=12),
     Shape(batch=2, heads=3, tokens=10, features=3, channels=2, prefix=0, keep=6),
-    Shape(batch=1, heads=3, tokens=346, features=2, channels=3, prefix=1, keep=40),
+    Shape(batch=2, heads=3, tokens=346, features=2, channels=3, prefix=1, keep=40),
 )
 """What a quick check holds: much of everything at once, and no prefix, for every law; for those of mixed sizes a long
 sequence last."""
@@ -26,13 +26,14 @@ MODELS: Final = (
     Shape(batch=2, heads=3, tokens=128, features=4, channels=48, prefix=0, keep=96),
     Shape(batch=9, heads=2, tokens=32, features=3, channels=16, prefix=1, keep=8),
     Shape(batch=1, heads=20, tokens=132, features=96, channels=768, prefix=4, keep=24),
+    Shape(batch=2, heads=3, tokens=577, features=16, channels=80, prefix=1, keep=300),
 )
 """Layers of ordinary models, whole blocks of queries and of keys, many samples, more heads and channels than most
 kernels are tried with; for the first family of every law."""
 
 LONG: Final = (
-    Shape(batch=1, heads=1, tokens=514, features=2, channels=3, prefix=0, keep=384),
-    Shape(batch=1, heads=1, tokens=2109, features=1, channels=16, prefix=9, keep=1030),
+    Shape(batch=2, heads=3, tokens=1041, features=2, channels=3, prefix=0, keep=384),
+    Shape(batch=2, heads=1, tokens=2109, features=1, channels=16, prefix=9, keep=1030),
 )
 """Sequences past the block sizes that kernels are written for, for the first family of laws of mixed sizes; the second
 for the long ones alone."""
@@ -55,7 +56,7 @@ def fixed_cases(law: Law, *, dtype: Dtype, seed: int, long: bool = True) -> Iter
 
     >>> from pomt_ref.testing.laws import laws_of
     >>> [case.shape.tokens for case in fixed_cases(laws_of("pomt")[4], dtype="float32", seed=0)][-2:]
-    [514, 2109]
+    [1041, 2109]
     """
     first = law.families[0]
     if long:

@@ -219,6 +219,31 @@ def attention_bound(
     return relative, upper - relative + storage.tiny + ORACLE * relative
 
 
+def softmax_growth(
+    tau: Float64[np.ndarray, "*rows tokens"], distance: Float64[np.ndarray, "*rows tokens"], *, profile: Profile
+) -> Float64[np.ndarray, "*rows tokens"]:
+    """FLOAT-1, ω: a computed share is within a factor e^ω of the real one, where nothing underflows.
+
+    Arguments:
+        tau: how far each argument of the softmax may be off.
+        distance: how far each is below the largest of its row.
+        profile: the precision.
+    """
+    unit, tokens = profile.arithmetic.unit, tau.shape[-1]
+    worst = tau.max(axis=-1, keepdims=True)
+    growth: Float64[np.ndarray, "*rows tokens"] = (
+        tau
+        + worst
+        + ARGUMENT_ROUNDINGS * unit * (distance + 2 * worst)
+        - np.log(tokens) * np.log1p(-ARGUMENT_ROUNDINGS * unit)
+        - 2 * np.log1p(-EXP_ULPS * unit)
+        + (tokens - 1) * unit / (1 - (tokens - 1) * unit)
+        - 2 * np.log1p(-unit)
+        + profile.storage.unit
+    )
+    return growth
+
+
 def _magnitude_bound(
     strongest_values: Float64[np.ndarray, "batch tokens features"], profile: Profile
 ) -> tuple[Float64[np.ndarray, "batch tokens"], Float64[np.ndarray, "batch tokens"]]:
@@ -234,17 +259,7 @@ def _magnitude_bound(
     share = exponentials / exponentials.sum(axis=1, keepdims=True)
 
     tau = ((1 + (features + 1) * unit) * (1 + storage.unit) - 1 + ORACLE) * weight + storage.tiny
-    worst = tau.max(axis=1, keepdims=True)
-    omega = (
-        tau
-        + worst
-        + ARGUMENT_ROUNDINGS * unit * (distance + 2 * worst)
-        - np.log(tokens) * np.log1p(-ARGUMENT_ROUNDINGS * unit)
-        - 2 * np.log1p(-EXP_ULPS * unit)
-        + (tokens - 1) * unit / (1 - (tokens - 1) * unit)
-        - 2 * np.log1p(-unit)
-        + storage.unit
-    )
+    omega = softmax_growth(tau, distance, profile=profile)
     with np.errstate(over="ignore", invalid="ignore"):
         grown = np.where(share > 0, share * np.expm1(omega), 0.0)
     allowed = np.minimum(grown, 1 + 2 * storage.unit) + (tokens + 1) * arithmetic.tiny + storage.tiny

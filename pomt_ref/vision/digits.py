@@ -14,6 +14,7 @@ from torch import Tensor
 
 from pomt_ref.errors import MissingExtraError
 from pomt_ref.pruning import gather, mean_row, prune
+from pomt_ref.ranking import score
 from pomt_ref.siblings import evit_prune, topk_prune
 from pomt_ref.types import Pruned
 from pomt_ref.vision.vit import PREFIX, DigitsViT, PruneStep
@@ -27,8 +28,9 @@ TEST_STRIDE: Final = 3
 BATCH: Final = 64
 """Images a pruning step sees at once. It matters: POMT's scores are relative to the batch (POMT-ATT-2, erratum 5)."""
 
-Method = Literal["POMT", "Top-K", "EViT", "random"]
-"""How a block is pruned; ``random`` is POMT with a random order instead of the ranking."""
+Method = Literal["POMT", "Top-K", "EViT", "random", "inverted POMT"]
+"""How a block is pruned; ``random`` is POMT with a random order instead of the ranking, ``inverted POMT`` with the
+ranking from its other end: what POMT would keep is discarded first."""
 
 
 @dataclass(frozen=True)
@@ -97,18 +99,35 @@ def load_model(weights: Path = WEIGHTS) -> DigitsViT:
     return model.requires_grad_(requires_grad=False).eval()
 
 
-def random_prune(x: Float[Tensor, "batch tokens channels"], *, remove: int, generator: torch.Generator) -> Pruned:
-    """As :func:`pomt_ref.prune`, with random scores: prefix, T random patch rows, the mean of the others.
+def prune_by(
+    x: Float[Tensor, "batch tokens channels"],
+    scores: Float[Tensor, "batch patches"],
+    *,
+    remove: int,
+    prefix: int = PREFIX,
+) -> Pruned:
+    """As :func:`pomt_ref.prune`, with any scores: prefix, the T best patch rows, the mean of the others.
+
+    >>> prune_by(torch.arange(4.0).reshape(1, 4, 1), torch.tensor([[0.1, 0.3, 0.2]]), remove=1).tokens.flatten()
+    tensor([0., 2., 2.])
+    """
+    patches = scores.shape[1]
+    order = scores.argsort(dim=1, descending=True) + prefix
+    kept, discarded = order[:, : patches - remove - 1], order[:, patches - remove - 1 :]
+    tokens = torch.cat([x[:, :prefix], gather(x, kept), mean_row(gather(x, discarded))], dim=1)
+    return Pruned(tokens, kept, discarded, scores)
+
+
+def random_prune(
+    x: Float[Tensor, "batch tokens channels"], *, remove: int, generator: torch.Generator, prefix: int = PREFIX
+) -> Pruned:
+    """As :func:`prune_by`, with random scores.
 
     >>> random_prune(torch.zeros(2, 17, 64), remove=8, generator=torch.Generator()).tokens.shape
     torch.Size([2, 9, 64])
     """
-    patches = x.shape[1] - PREFIX
-    scores = torch.rand(len(x), patches, generator=generator)
-    order = scores.argsort(dim=1, descending=True) + PREFIX
-    kept, discarded = order[:, : patches - remove - 1], order[:, patches - remove - 1 :]
-    tokens = torch.cat([x[:, :PREFIX], gather(x, kept), mean_row(gather(x, discarded))], dim=1)
-    return Pruned(tokens, kept, discarded, scores)
+    scores = torch.rand(len(x), x.shape[1] - prefix, generator=generator)
+    return prune_by(x, scores.to(x.device), remove=remove, prefix=prefix)
 
 
 def prune_step(method: Method, remove: int, generator: torch.Generator) -> PruneStep:
@@ -124,6 +143,7 @@ def prune_step(method: Method, remove: int, generator: torch.Generator) -> Prune
         "Top-K": lambda x, attn, _: topk_prune(x, attn, prefix=PREFIX, remove=remove),
         "EViT": lambda x, attn, _: evit_prune(x, attn, prefix=PREFIX, remove=remove),
         "random": lambda x, _attn, _v: random_prune(x, remove=remove, generator=generator),
+        "inverted POMT": lambda x, attn, v: prune_by(x, -score(attn, v, prefix=PREFIX), remove=remove),
     }
     chosen = steps[method]
     return lambda x, attn, v: chosen(x, attn, v).tokens

@@ -111,6 +111,7 @@ class DigitsViT(nn.Module):
     def __init__(self, *, width: int = 64, depth: int = 4, heads: int = 4, classes: int = 10) -> None:
         super().__init__()
         tokens = PREFIX + (IMAGE_SIDE // PATCH_SIDE) ** 2
+        self.num_prefix_tokens: int = PREFIX
         self.embedding: nn.Linear = nn.Linear(PATCH_SIDE**2, width)
         self.class_token: nn.Parameter = nn.Parameter(torch.zeros(1, 1, width))
         self.positions: nn.Parameter = nn.Parameter(torch.randn(1, tokens, width) / 2)

@@ -164,5 +164,5 @@ def to_numbers(tensor: Tensor) -> Array:
     return np.array(tensor.tolist(), dtype=object).reshape(tuple(tensor.shape))
 
 
-ALLOWED: Final = MEANINGS | NO_MEANING_NEEDED | {"sym_size_int"}
-"""The operators that a step may consist of; the last one asks for a size where sizes are symbols."""
+ALLOWED: Final = MEANINGS | NO_MEANING_NEEDED
+"""The operators that a step may consist of."""

@@ -39,7 +39,7 @@ KEPT: Final = "tokens - prefix - remove - appended"
 LEFT_OUT: Final = "prefix: int, remove: int, appended: int = 1"
 PATCHES: Final = "attn[:, :, prefix:, prefix:]\n"
 SORT: Final = "dim=1, descending=True, stable=True"
-TOKENS: Final = "[x[:, :prefix], gather(x, kept), mean], dim=1"
+TOKENS: Final = "[x[:, :prefix], rows[:, :keep], mean], dim=1"
 
 KILLS: Final = (
     Kill("shapes", "shape", "attention", PATCHES, "attn[:, :, prefix:, :]\n"),
@@ -52,8 +52,14 @@ KILLS: Final = (
     Kill("shapes", "index", "pruning", "x.shape[2]", "x.shape[1]"),
     Kill("shapes", "shape", "siblings", "weights.unsqueeze(-1)", "weights.unsqueeze(1)"),
     Kill("shapes", "arithmetic", "counting", KEPT, "tokens - prefix - remove"),
+    Kill("shapes", "index", "streaming.blocks", "start, 0) :, prefix:]", "start, 0) :, :]"),
+    Kill("shapes", "axis", "streaming.blocks", "k.to(buffer.dtype).T,", "k.to(buffer.dtype),"),
+    Kill("shapes", "arithmetic", "streaming.blocks", "q.shape[2] - prefix, dtype", "q.shape[2], dtype"),
+    Kill("shapes", "axis", "streaming.gradients", "weighted.sum(dim=-1, keepdim=True)", "weighted.sum(dim=-1)"),
+    Kill("shapes", "shape", "streaming.tiles", "lse.unsqueeze(-1)], dim=-1", "lse.unsqueeze(-1)], dim=-2"),
+    Kill("shapes", "axis", "streaming.tiles", "torch.mm(q[head], k[head].T", "torch.mm(q[head], k[head]"),
     Kill("output length", "arithmetic", "counting", KEPT, "tokens - prefix - remove + appended"),
-    Kill("output length", "index", "pruning", "order[:, keep:]", "order[:, keep + 1:]"),
+    Kill("output length", "index", "pruning", "order[:, keep:]", "order[:, keep + 1 :]"),
     Kill("output length", "index", "pruning", TOKENS, TOKENS.replace(":prefix", "prefix:")),
     Kill("export", "arithmetic", "magnitude", ".softmax(dim=-1)", ".exp()"),
     Kill("export", "index", "pruning", TOKENS, TOKENS.replace(":prefix", ":1")),
@@ -63,14 +69,14 @@ KILLS: Final = (
     Kill("dtypes", "dtype", "pruning", ".to(discarded.dtype)", ""),
     Kill("gradients", "boundary", "pruning", "attn.detach()", "attn"),
     Kill("gradients", "boundary", "pruning", "v.detach()", "v"),
-    Kill("rows moved", "arithmetic", "pruning", TOKENS, TOKENS.replace("gather(x, kept)", "gather(x, kept) + 0")),
+    Kill("rows moved", "arithmetic", "pruning", TOKENS, TOKENS.replace("rows[:, :keep]", "rows[:, :keep] + 0")),
     Kill("prune equals", "sign", "ranking", "attention + magnitude_score", "attention - magnitude_score"),
     Kill("prune equals", "axis", "attention", ".sum(dim=1", ".sum(dim=2"),
     Kill("prune equals", "arithmetic", "attention", "between_patches.max", "between_patches.min"),
     Kill("prune equals", "order", "ranking", SORT, SORT.replace("True, stable", "False, stable")),
     Kill("prune equals", "order", "ranking", SORT, SORT.replace("stable=True", "stable=False")),
-    Kill("prune equals", "index", "pruning", "gather(x, discarded)", "gather(x, kept)"),
-    Kill("prune equals", "order", "pruning", TOKENS, "[gather(x, kept), x[:, :prefix], mean], dim=1"),
+    Kill("prune equals", "index", "pruning", "mean_row(rows[:, keep:])", "mean_row(rows[:, : keep + 1])"),
+    Kill("prune equals", "order", "pruning", TOKENS, "[rows[:, :keep], x[:, :prefix], mean], dim=1"),
     Kill(
         "trace equals",
         "sign",

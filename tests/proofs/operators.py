@@ -91,6 +91,16 @@ class Operators:
         """Read the same numbers in the same order under other axes."""
         return array.reshape(sizes)
 
+    def flatten_using_ints(self, array: Array, first: int = 0, last: int = -1) -> Array:
+        """Read several axes as one."""
+        last %= array.ndim
+        return array.reshape((*array.shape[:first], -1, *array.shape[last + 1 :]))
+
+    def arange_default(self, count: int, **options: object) -> Array:
+        """Count from zero."""
+        refute(unless=options.get("dtype") is None, why="arange: of a dtype")
+        return filled((count,), lambda place: place[0])
+
     def cat_default(self, arrays: list[Array], axis: int = 0) -> Array:
         """Put arrays one after the other."""
         return np.concatenate(arrays, axis=axis)
@@ -108,6 +118,20 @@ class Operators:
 
         return filled(index.shape, entry)
 
+    def index_select_default(self, array: Array, axis: int, index: Array) -> Array:
+        """Take along one axis the entries that one list of indices names, for every place of the others."""
+        refute(unless=axis == 0 and index.ndim == 1, why="index_select: one index for every row")
+
+        def entry(place: tuple[int, ...]) -> Scalar:
+            chosen = self.algebra.undefined()
+            for row in range(len(array)):
+                chosen = self.algebra.choose(
+                    self.algebra.equals(index[place[0]], row), array[(row, *place[1:])], chosen
+                )
+            return chosen
+
+        return filled((len(index), *array.shape[1:]), entry)
+
     # ---- arithmetic -------------------------------------------------------------------------------------------------
 
     def add_tensor(self, one: Array, other: Array | Scalar) -> Array:
@@ -118,8 +142,10 @@ class Operators:
         """Subtract, entry by entry."""
         return np.asarray(one - other, dtype=object)
 
-    def mul_tensor(self, one: Array, other: Array) -> Array:
-        """Multiply, entry by entry."""
+    def mul_tensor(self, one: Array, other: Array | Scalar) -> Array:
+        """Multiply, entry by entry; by a plain number too."""
+        if not isinstance(other, np.ndarray):
+            return np.asarray(one * other, dtype=object)
         pairs = np.broadcast_arrays(one, other)
         return filled(pairs[0].shape, lambda place: self.algebra.product(pairs[0][place], pairs[1][place]))
 
@@ -155,6 +181,10 @@ class Operators:
     def max_dim(self, array: Array, axis: int, keepdim: bool = False) -> tuple[Array, None]:  # noqa: FBT002 -- as above
         """Take the largest along one axis. Where it stood has no meaning here: with ties torch may say any place."""
         return along(array, axis, self.algebra.maximum, keepdim=keepdim), None
+
+    def amax_default(self, array: Array, axes: list[int], keepdim: bool = False) -> Array:  # noqa: FBT002 -- as above
+        """Take the largest along one axis."""
+        return along(array, only(axes), self.algebra.maximum, keepdim=keepdim)
 
     def max_default(self, array: Array) -> Array:
         """Take the largest of all."""

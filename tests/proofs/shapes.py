@@ -21,10 +21,11 @@ from tests.proofs.shape_translation import HEADER, signatures_of, stub, translat
 from tests.proofs.statement import ALL_SIZES, Statement, refute
 from tests.proofs.torch_stubs import write_stubs
 
-MODULES: Final = ("types", "counting", "attention", "magnitude", "ranking", "pruning", "siblings", "tracing")
-"""What is translated; streaming joins them when it exists."""
-
-LATER: Final = ("streaming",)
+MODULES: Final = (
+    *("types", "counting", "attention", "magnitude", "ranking", "pruning", "siblings", "tracing"),
+    *("streaming.blocks", "streaming.gradients", "streaming.tiles"),
+)
+"""What is translated."""
 
 IDENTITIES: Final = frozenset({"plain"})
 """Functions of contracts that give their argument back; the others return nothing."""
@@ -32,6 +33,11 @@ IDENTITIES: Final = frozenset({"plain"})
 INPUTS: Final = {
     "x": "B N C", "attn": "B H N N", "v": "B H N D", "sums": "B n", "scores": "B n", "order": "B n", "rows": "B k",
     "discarded": "B m C", "weights": "B m",
+    "q": "B H N D", "k": "B H N D", "values": "B H N E", "lse": "B H N", "upstream": "B H N E",
+    "q_rows": "H r D", "q_all": "H N D", "k_all": "H N D", "v_all": "H N E", "out_rows": "H r E",
+    "buffer": "r N", "spare": "r N",
+    "q_tile": "H r D", "k_tile": "H s D", "tile": "r s", "other_tile": "r s", "lse_all": "H N",
+    "q_row": "r D", "k_row": "N D",
 }  # fmt: skip
 """The shapes of arguments, by the names that the functions give them; N, P, T and R are of one layer."""
 
@@ -49,15 +55,18 @@ class Claim:
         call = ast.parse(self.call, mode="eval").body
         assert isinstance(call, ast.Call)
         handed = [*call.args, *(each.value for each in call.keywords)]
-        names = [each.id for each in handed if isinstance(each, ast.Name)]
-        given = [f"{each}: {form(INPUTS.get(each, f'int:{each}'))}" for each in names]
-        symbols = {word for each in names for word in INPUTS.get(each, each).split()}
+        names = dict.fromkeys(each.id for each in handed if isinstance(each, ast.Name))
+        shapes = {each: INPUTS.get(each, f"int:{each}") for each in names}
+        given = [f"{each}: {form(shape)}" for each, shape in shapes.items()]
+        symbols = {word for shape in shapes.values() for word in re.findall(r"\w+", shape.removeprefix("int:"))}
         checks = [f"    assert_type(got{field}, {form(shape)})" for field, shape in self.gives.items()]
+        module, _, function = ast.unparse(call.func).rpartition(".")
+        package, _, name = f"pomt_ref.{module}".rpartition(".")
         lines = [
-            f"from pomt_ref import {self.call.partition('.')[0]}",
+            f"from {package} import {name}",
             f'@shape_vars("{", ".join(sorted(symbols))}")',
             f"def claim_{number}({', '.join(given)}) -> None:",
-            f"    got = {self.call}",
+            f"    got = {name}.{function}{self.call.removeprefix(f'{module}.{function}')}",
             *checks,
         ]
         return "\n".join(lines) + "\n"
@@ -69,9 +78,10 @@ def form(shape: str) -> str:
     return f'Shaped[int, "{number}"]' if kind == "int" else f'Shaped[Tensor, "[{", ".join(shape.split())}]"]'
 
 
-def step(clause: str, call: str, *, kept: str, discarded: str, length: str) -> Claim:
+def step(clause: str, call: str, *, kept: str, discarded: str, length: str, patches: str = "N-P") -> Claim:
     """A pruning step: the four fields of its result."""
-    fields = {".tokens": f"B {length} C", ".kept": f"B {kept}", ".discarded": f"B {discarded}", ".scores": "B N-P"}
+    shapes = {"tokens": f"B {length} C", "kept": f"B {kept}", "discarded": f"B {discarded}", "scores": f"B {patches}"}
+    fields = {f".{name}": shape for name, shape in shapes.items()}
     return Claim(clause, call, fields)
 
 
@@ -125,6 +135,43 @@ CLAIMS: Final = (
     ),
     step("EVIT-1", "siblings.evit_prune__keep(x, attn, prefix=P, keep=T)", **KEEP, length="P+T+1"),
     step("EVIT-1", "siblings.evit_prune__remove(x, attn, prefix=P, remove=R)", **REMOVE, length="N-R"),
+    step(
+        "POMT-PRUNE-1",
+        'pruning.prune_by("prune", x, scores, prefix=P, keep=T, check="none")',
+        kept="T",
+        discarded="n-T",
+        length="P+T+1",
+        patches="n",
+    ),
+    Claim("POMT-ATT-1", "streaming.blocks.head_attention(q_row, k_row, buffer, scale=1.0)", {"": "r N"}),
+    Claim("POMT-ATT-1", "streaming.blocks.strongest_head(q_rows, k_all, buffer, spare, scale=1.0)", {"": "r N"}),
+    Claim(
+        "POMT-ATT-1",
+        "streaming.blocks.strongest_head_and_output(q_rows, k_all, v_all, out_rows, buffer, spare, scale=1.0)",
+        {"": "r N"},
+    ),
+    Claim("POMT-ATT-1", "streaming.blocks.patch_sums(buffer, start=first, prefix=P)", {"": "N-P"}),
+    Claim(
+        "POMT-ATT-1",
+        "streaming.blocks.one_pass(q, k, values, prefix=P, scale=1.0, rows=r)",
+        {"[0]": "B H N E", "[1]": "B N-P"},
+    ),
+    Claim("POMT-ATT-1", "streaming.blocks.sums_alone(q, k, prefix=P, scale=1.0, rows=r)", {"": "B N-P"}),
+    Claim("POMT-ATT-1", "streaming.blocks.row_buffer(q, rows=r)", {"": "r N"}),
+    Claim(
+        "POMT-ATT-1",
+        "streaming.gradients.one_pass_gradients(upstream, sums, q, k, values, prefix=P, scale=1.0, rows=r)",
+        {"[0]": "B H N D", "[1]": "B H N D", "[2]": "B H N E"},
+    ),
+    Claim("POMT-ATT-1", "streaming.gradients.winning_head(q_rows, k_all, buffer, spare, scale=1.0)", {"": "r N"}),
+    Claim("POMT-ATT-1", "streaming.gradients.softmax_gradient(buffer, spare)", {"": "r N"}),
+    Claim(
+        "POMT-ATT-1",
+        "streaming.tiles.shifted(q_all, k_all, lse_all, scale=1.0)",
+        {"[0]": "H N D+1", "[1]": "H N D+1"},
+    ),
+    Claim("POMT-ATT-1", "streaming.tiles.strongest_in_tile(q_tile, k_tile, tile, other_tile)", {"": "r s"}),
+    Claim("POMT-ATT-1", "streaming.tiles.sums_in_tiles(q, k, lse, prefix=P, scale=1.0, side=s)", {"": "B N-P"}),
     Claim("POMT-COUNT-1", "counting.kept_count(N, prefix=P, remove=R)", {"": "int:N-P-R-1"}),
     Claim("TOPK-1", "counting.kept_count(N, prefix=P, remove=R, appended=0)", {"": "int:N-P-R"}),
     Claim("POMT-COUNT-1", "counting.removed_count(N, prefix=P, keep=T)", {"": "int:N-P-T-1"}),
@@ -137,9 +184,9 @@ CLAIMS: Final = (
 REVEALED: Final = re.compile(r"revealed type: (?P<type>.*) \[reveal-type\]")
 KNOWN: Final = re.compile(
     r"Tensor\[\[[^\]]+\]\]|Int\[(?!int\])[^\]]+\]|(Pruned|Trace)\[[^\]]+\]"
-    r"|tuple\[(Int\[(?!int\])[^\]]+\]|Tensor\[\[[^\]]+\]\])(, Tensor\[\[[^\]]+\]\])*\]"
+    r"|tuple\[(Int\[(?!int\])[^\]]+\]|Tensor\[\[[^\]]+\]\])(, Tensor\[\[[^\]]+\]\])*\]|dtype|bool"
 )
-"""A shape with every axis known; ``int`` as an axis is one that the checker lost."""
+"""A shape with every axis known, or something that has none; ``int`` as an axis is one that the checker lost."""
 
 
 def checker() -> Path:
@@ -158,14 +205,14 @@ def site_packages(pyrefly: Path) -> Path:
 
 def write_translation(folder: Path) -> tuple[int, int]:
     """Write all modules and the claims in pyrefly's form; answer with the numbers of steps and of promises."""
-    modules = (*MODULES, *(each for each in LATER if sources.path_of(each).exists()))
-    texts = {module: sources.read(module) for module in modules}
+    texts = {module: sources.read(module) for module in MODULES}
     translated = {each: translate(text, signatures_of(texts)) for each, text in texts.items()}
     package = folder / "pomt_ref"
-    package.mkdir()
     for module, text in translated.items():
-        (package / f"{module}.py").write_text(text, encoding="utf-8")
-    (package / "__init__.py").touch()
+        place = package.joinpath(*module.split(".")).with_suffix(".py")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        (place.parent / "__init__.py").touch()
+        place.write_text(text, encoding="utf-8")
     (package / "contracts.pyi").write_text(stub(sources.read("contracts"), IDENTITIES), encoding="utf-8")
     shutil.copy(sources.path_of("errors"), package)
     claims = "from torch import Tensor\n" + "".join(each.as_function(number) for number, each in enumerate(CLAIMS))
@@ -193,7 +240,7 @@ def findings() -> tuple[list[str], int, int]:
             "1",
         ]
         command += ["--python-interpreter-path", pyrefly.parent / "python", "--search-path", folder]
-        files = sorted([folder / "claims.py", *(folder / "pomt_ref").glob("*.py")])
+        files = sorted([folder / "claims.py", *(folder / "pomt_ref").rglob("*.py")])
         environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
         done = subprocess.run(
             [*command, *files], cwd=folder, env=environment, capture_output=True, text=True, check=False

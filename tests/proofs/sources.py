@@ -23,8 +23,8 @@ _changed: dict[str, str] = {}
 
 
 def path_of(module: str) -> Path:
-    """The file of a module of the package: ``attention`` is ``pomt_ref/attention.py``."""
-    return PACKAGE / f"{module}.py"
+    """The file of a module of the package: ``streaming.blocks`` is ``pomt_ref/streaming/blocks.py``."""
+    return PACKAGE.joinpath(*module.split(".")).with_suffix(".py")
 
 
 def read(module: str) -> str:
@@ -34,7 +34,7 @@ def read(module: str) -> str:
 
 def public(path: str) -> Any:  # noqa: ANN401 -- any function or class
     """A name of the package by module and name, imported now: from the files, or from the mutant taken on."""
-    module, name = path.split(".")
+    module, _, name = path.rpartition(".")
     return getattr(importlib.import_module(f"pomt_ref.{module}"), name)
 
 

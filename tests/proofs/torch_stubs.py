@@ -26,6 +26,17 @@ ARGSORT: Final = """
 """The method is missing, which would make its result unknown. An order has the shape of what it orders."""
 
 
+AMAX: Final = """
+    def amax[
+        Shape: IntTuple,
+        Dim: Flag[builtins.int | tuple[builtins.int, ...] | None],
+        Keepdim: Flag[builtins.bool],
+    ](
+        self: Tensor[Shape], dim: Dim = None, keepdim: Keepdim = False
+    ) -> Tensor[reduce_shape(Shape, Dim, Keepdim)]: ...
+"""
+"""This one too; it reduces as ``sum`` does."""
+
 BASE: Final = "class Tensor[Shape: _Shape = _Shape](_TensorBase):\n"
 BASE_OF_ITS_OWN: Final = "class Tensor[Shape: _Shape = _Shape]:\n"
 """Where torch is not installed the base is unknown, and a tensor passes for a number: ``w * x`` for ``w * 1``."""
@@ -34,7 +45,25 @@ GRADUAL: Final = "    def __getattr__(self, name: str) -> Any: ...\n    def __it
 DTYPE: Final = "    dtype: Any\n    def __iter__"
 """Any member that the stubs do not know would be unknown without a word; without this line it is an error."""
 
-CHANGES: Final = {SUM: SUM_WITH_DTYPE + ARGSORT, BASE: BASE_OF_ITS_OWN, GRADUAL: DTYPE}
+MM: Final = "    input: Tensor[[N, K]], mat2: Tensor[[K, M]]\n) -> Tensor[[N, M]]:\n"
+ADDMM: Final = '    alpha: builtins.float = 1,\n) -> Tensor[[N, M]]:\n    """Matrix multiply with add'
+SOFTMAX: Final = 'dim: builtins.int | str, *, dtype: Any = None\n) -> Tensor[Shape]:\n    """Apply softmax'
+MAXIMUM: Final = """def maximum[Shape: IntTuple, OtherShape: IntTuple = []](
+    input: Tensor[Shape], other: _TensorLike[OtherShape]
+) -> Tensor[broadcast(Shape, OtherShape)]:
+"""
+EXP: Final = "def exp[Shape: IntTuple](input: Tensor[Shape]) -> Tensor[Shape]:\n"
+
+WITH_OUT: Final = {
+    MM: MM.replace("M]]\n)", "M]], *, out: Tensor[[N, M]] | None = None\n)", 1),
+    ADDMM: ADDMM.replace(",\n)", ",\n    out: Tensor[[N, M]] | None = None,\n)", 1),
+    SOFTMAX: SOFTMAX.replace("= None\n)", "= None, out: Tensor[Shape] | None = None\n)", 1),
+    MAXIMUM: MAXIMUM.replace("e]\n)", "e], *, out: Tensor[broadcast(Shape, OtherShape)] | None = None\n)", 1),
+    EXP: EXP.replace("[Shape])", "[Shape], *, out: Tensor[Shape] | None = None)", 1),
+}
+"""``out`` is missing; what it is given must have the shape of the result, which is more than torch asks."""
+
+CHANGES: Final = {SUM: SUM_WITH_DTYPE + ARGSORT + AMAX, BASE: BASE_OF_ITS_OWN, GRADUAL: DTYPE} | WITH_OUT
 
 
 def write_stubs(installed: Path, folder: Path) -> None:

@@ -13,13 +13,22 @@ from torch import Tensor
 from pomt_ref.conformance.vectors.encoding import dtype_of, unpack, widened
 from pomt_ref.conformance.vectors.errors import Fault, VectorsError
 from pomt_ref.conformance.vectors.vector import Vector
-from pomt_ref.testing import GRADES, Grade, LawViolation, Outcome, Profile, normative, require_admissible
+from pomt_ref.testing import (
+    GRADES,
+    Grade,
+    InapplicableError,
+    LawViolation,
+    Outcome,
+    Profile,
+    normative,
+    require_admissible,
+)
 from pomt_ref.testing.divergence import first_divergence
 
-Result = Grade | Literal["wrong", "missing"]
-"""What becomes of a case."""
+Result = Grade | Literal["not judged", "wrong", "missing"]
+"""What becomes of a case. Not judged: the profile promises nothing for scores like these, so any order would do."""
 
-RESULTS: Final[tuple[Result, ...]] = (*GRADES, "wrong", "missing")
+RESULTS: Final[tuple[Result, ...]] = (*GRADES, "not judged", "wrong", "missing")
 """From the best to the worst."""
 
 SUFFIXES: Final = (".safetensors", ".npy")
@@ -73,7 +82,10 @@ def judge_outputs(vectors: Iterable[Vector], folder: Path, *, profile: Profile |
 def output_path(folder: Path, name: str) -> Path | None:
     """The output of a case; None where there is none."""
     candidates = [folder / f"{name}{suffix}" for suffix in SUFFIXES]
-    present = [path for path in candidates if path.exists()]
+    try:
+        present = [path for path in candidates if path.exists()]
+    except OSError as error:
+        raise VectorsError([Fault(f"{folder}", "a folder that can be read", f"{error}")]) from error
     if len(present) > 1:
         raise VectorsError([Fault(f"{folder}", f"one output of {name}", " and ".join(path.name for path in present))])
     return present[0] if present else None
@@ -117,6 +129,8 @@ def _judgement(vector: Vector, tensors: dict[str, Tensor], profile: Profile | No
         grade, attained = judge(vector, outcome, profile)
     except LawViolation as violation:
         return Judgement(vector, "wrong", f"{violation}", _divergence(vector, tensors, profile))
+    except InapplicableError:
+        return Judgement(vector, "not judged")
     return Judgement(vector, grade, attained=attained)
 
 

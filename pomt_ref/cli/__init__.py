@@ -1,0 +1,78 @@
+"""``pomt-ref``: the command line. Nothing heavy is imported before the arguments are understood."""
+
+import argparse
+import io
+import os
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+from pomt_ref.cli import checking, models, supervising, vectors
+from pomt_ref.cli.numbers import DTYPES, PROFILES
+from pomt_ref.version import __version__
+
+COULD_NOT_RUN: Final = 2
+"""Exit status: there was nothing to check, or an argument was wrong; argparse uses the same."""
+
+__all__ = ["COULD_NOT_RUN", "DTYPES", "PROFILES", "TRACEBACK", "build_parser", "main", "program"]
+
+TRACEBACK: Final = "POMT_REF_TRACEBACK"
+"""Environment variable: where it is set, a fault of this program ends in a traceback, for who mends it."""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Describe the commands and their options."""
+    parser = argparse.ArgumentParser(
+        prog="pomt-ref", description="The golden reference of POMT token pruning (arXiv 2407.05941)."
+    )
+    parser.add_argument("--version", action="version", version=f"pomt-ref {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    checking.add_check(commands)
+    checking.add_replay(commands)
+    checking.add_merge(commands)
+    vectors.add_vectors(commands)
+    models.add_choose(commands)
+    models.add_bench_model(commands)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; the return value is the exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal without Unicode still gets its report
+    parsed = build_parser().parse_args(arguments)
+    from pomt_ref.errors import PomtError  # noqa: PLC0415 -- late: torch takes two seconds
+
+    try:
+        return _run(parsed)
+    except PomtError as error:
+        told = f"{error}"
+        about = f"{parsed.command} {told.removeprefix('check ')}" if told.startswith("check ") else told
+        print(f"pomt-ref {about}", file=sys.stderr)
+    except KeyboardInterrupt:
+        print(f"pomt-ref {parsed.command}: interrupted", file=sys.stderr)
+    except Exception as error:
+        if os.environ.get(TRACEBACK):
+            raise
+        told = f"{type(error).__name__}: {error}".partition("\n")[0]
+        print(
+            f"pomt-ref {parsed.command}: a fault of this program: {told} ({TRACEBACK}=1 shows where)", file=sys.stderr
+        )
+    return COULD_NOT_RUN
+
+
+def program() -> int:
+    """``pomt-ref`` in a shell: as :func:`main`, and a check outlives an implementation that ends its process."""
+    return supervising.program(main, sys.argv[1:])
+
+
+def _run(parsed: argparse.Namespace) -> int:
+    """The function that is called as the command is."""
+    if parsed.command in models.COMMANDS:
+        from pomt_ref.vision import commands as measuring  # noqa: PLC0415 -- late: torch takes two seconds
+
+        return measuring.choose(parsed) if parsed.command == "choose" else measuring.bench_model(parsed)
+    from pomt_ref.conformance import commands  # noqa: PLC0415 -- late, as above
+
+    return int(getattr(commands, parsed.command)(parsed))

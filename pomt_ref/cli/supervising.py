@@ -1,0 +1,105 @@
+"""A check in a process that an implementation may end: whoever started it says so, and what to make of it."""
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, NoReturn
+
+ENDS_PROCESS: Final = "POMT_REF_ENDS_PROCESS"
+"""Environment variable of such a process: a call that cannot be interrupted ends it."""
+
+FROM_OUTSIDE: Final = frozenset({"SIGHUP", "SIGINT", "SIGKILL", "SIGTERM"})
+"""Signals that are no fault of an implementation, out of memory perhaps."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a process ended that had not come to its end."""
+
+    how: str
+    """``SIGSEGV``, or ``exit status 3``."""
+    status: int
+    """The exit status to pass on."""
+
+
+def supervised(run: Callable[[], int]) -> int | Ended:
+    """Run a function in a process forked for it, before anything heavy was imported.
+
+    Arguments:
+        run: what it does; its value is the exit status.
+
+    Returns:
+        the exit status; or how the process ended before the function did.
+    """
+    reading, writing = os.pipe()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    child = os.fork()
+    if child == 0:  # pragma: no cover -- in another process
+        _run_to_the_end(run, writing)
+    os.close(writing)
+    before = (
+        signal.signal(signal.SIGINT, signal.SIG_IGN),
+        signal.signal(signal.SIGTERM, lambda number, _: os.kill(child, number)),
+    )
+    try:
+        _, waited = os.waitpid(child, 0)
+    finally:
+        signal.signal(signal.SIGINT, before[0])
+        signal.signal(signal.SIGTERM, before[1])
+    came_to_its_end = os.read(reading, 1) == b"!"
+    os.close(reading)
+    code = os.waitstatus_to_exitcode(waited)
+    if came_to_its_end and code >= 0:
+        return code
+    if code < 0:
+        return Ended(signal.Signals(-code).name, 128 - code)
+    return Ended(f"exit status {code}", code)
+
+
+def _run_to_the_end(run: Callable[[], int], writing: int) -> NoReturn:  # pragma: no cover -- in another process
+    """What the forked process does; the byte that it writes says that it came to its end."""
+    os.environ[ENDS_PROCESS] = "1"
+    try:
+        status = run()
+    except SystemExit as ended:  # of argparse
+        status = ended.code if isinstance(ended.code, int) else 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.write(writing, b"!")
+    os._exit(status)
+
+
+def program(main: Callable[[list[str]], int], arguments: list[str]) -> int:
+    """The command as a process: a check whose process the implementation ends is run again, apart.
+
+    Arguments:
+        main: the command.
+        arguments: what it was given.
+
+    Returns:
+        the exit status.
+    """
+    if arguments[:1] != ["check"] or not hasattr(os, "fork"):
+        return main(arguments)
+    ended = supervised(lambda: main(arguments))
+    if isinstance(ended, Ended) and ended.how not in FROM_OUTSIDE:
+        _tell(f"{_subject_of(arguments)} ended the process ({ended.how}), or hung; checked again, in a process apart")
+        ended = supervised(lambda: main([*arguments, "--apart"]))
+    if isinstance(ended, Ended):
+        why = "; out of memory, perhaps" if ended.how == "SIGKILL" else ""
+        _tell(f"the process ended ({ended.how}{why}) before the check did")
+        return ended.status if ended.how in FROM_OUTSIDE else 2
+    return ended
+
+
+def _subject_of(arguments: list[str]) -> str:
+    """What is checked, as far as that can be seen."""
+    return next((word for word in arguments[1:] if ":" in word or word.endswith(".onnx")), "the implementation")
+
+
+def _tell(line: str) -> None:
+    """One line on standard error."""
+    print(f"pomt-ref check: {line}", file=sys.stderr, flush=True)

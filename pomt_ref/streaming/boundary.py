@@ -1,0 +1,122 @@
+"""What the streaming functions may be passed beyond a layer, and what is said of memory that runs out."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from math import isfinite, prod
+from numbers import Integral, Real
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from pomt_ref import contracts
+from pomt_ref.errors import (
+    CountError,
+    DeviceError,
+    DtypeError,
+    KindError,
+    MemoryLimitError,
+    OptionError,
+    ShapeError,
+    ValuesError,
+)
+from pomt_ref.types import Check, Normalisation, score_dtype
+
+CLAUSE: Final = "POMT-ATT-1"
+
+NO_MEMORY: Final = ("can't allocate memory", "not enough memory", "out of memory")
+"""What torch's allocators say in a RuntimeError: on Linux, on other systems, on accelerators."""
+
+MIB: Final = 2**20
+"""Bytes."""
+
+
+def scale_of(function: str, scale: object, *, features: int) -> float:
+    """What products of queries and keys are multiplied by: one over the root of D, unless told.
+
+    >>> scale_of("streaming_attention", None, features=64)
+    0.125
+    """
+    if scale is None:
+        return float(features**-0.5)
+    # A symbol of torch, while a graph is traced: an operator takes a number, so the graph is for this one.
+    if isinstance(scale, bool) or not isinstance(scale, Real | torch.SymFloat):
+        raise KindError(function, CLAUSE, "scale, a number", f"scale={scale!r}")
+    number = float(scale)
+    if not isfinite(number):
+        raise OptionError(function, CLAUSE, "a finite scale", f"scale={scale!r}")
+    return number
+
+
+def rows_of(function: str, rows: object) -> int | None:
+    """Query rows a block, at least one; None leaves the choice to the algorithm."""
+    if rows is None:
+        return None
+    if isinstance(rows, bool) or not isinstance(rows, Integral):
+        raise KindError(function, CLAUSE, "rows, an int", f"rows={rows!r}")
+    if int(rows) < 1:
+        raise CountError(function, CLAUSE, "rows >= 1", f"rows={rows}")
+    return int(rows)
+
+
+def lse(function: str, lse: Tensor, *, q: Tensor, check: Check) -> None:
+    """A logsumexp is one number a query, in the dtype of scores, on the device of the queries."""
+    if check == "none":
+        return
+    if lse.shape != q.shape[:3]:
+        got = f"q {tuple(q.shape)}, lse {tuple(lse.shape)}"
+        raise ShapeError(function, CLAUSE, "q and lse with the same batch, heads and tokens", got)
+    if lse.dtype != score_dtype(q.dtype):
+        got = f"q {q.dtype}, lse {lse.dtype}"
+        raise DtypeError(function, "POMT-PREC-1", f"lse in {score_dtype(q.dtype)} beside such queries", got)
+    if lse.device != q.device:
+        raise DeviceError(function, "POMT-PREC-1", "q and lse on one device", f"q on {q.device}, lse on {lse.device}")
+
+
+def sums(function: str, sums: Tensor, *, x: Tensor, prefix: int, check: Check) -> None:
+    """POMT-ATT-1: one sum a patch key, in the dtype of scores, finite and not negative."""
+    if check == "none":
+        return
+    patches = x.shape[1] - contracts.plain(prefix)
+    if not isinstance(sums, Tensor):
+        raise KindError(function, CLAUSE, "sums, a torch.Tensor", type(sums).__name__)
+    if sums.shape != (x.shape[0], patches):
+        expected = f"sums of shape ({x.shape[0]}, {patches})"
+        raise ShapeError(function, CLAUSE, expected, f"{tuple(sums.shape)}")
+    if sums.dtype != score_dtype(x.dtype):
+        raise DtypeError(function, "POMT-PREC-1", f"sums in {score_dtype(x.dtype)}", f"{sums.dtype}")
+    if sums.device != x.device:
+        raise DeviceError(
+            function, "POMT-PREC-1", "x and sums on one device", f"x on {x.device}, sums on {sums.device}"
+        )
+    contracts.finite(function, CLAUSE, sums=sums, check=check)
+    if check == "values" and (sums < 0).any():
+        raise ValuesError(function, CLAUSE, "sums >= 0", f"{sums.min().item():.9g}")
+
+
+def some_attention(function: str, sums: Tensor, *, normalisation: Normalisation, check: Check) -> None:
+    """POMT-ATT-2: the largest sum is what the others are divided by, so it cannot be zero."""
+    if check != "values":
+        return
+    nothing = sums.amax(dim=1) == 0
+    if normalisation == "batch" and nothing.all():
+        expected = "some patch-to-patch attention above zero in the batch"
+        raise ValuesError(function, "POMT-ATT-2", expected, f"none in all {len(nothing)} samples")
+    if normalisation == "sample" and nothing.any():
+        expected = "some patch-to-patch attention above zero in every sample"
+        raise ValuesError(function, "POMT-ATT-2", expected, f"none in sample {int(nothing.nonzero()[0])}")
+
+
+@contextmanager
+def within_memory(function: str, block: tuple[int, int], *, dtype: torch.dtype) -> Iterator[None]:
+    """Where memory runs out, say how large the two buffers are and which block size to choose: a quarter of it."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not any(words in str(error) for words in NO_MEMORY):
+            raise
+        rows = block[0]
+        size = 2 * prod(block) * dtype.itemsize / MIB
+        buffers = f"two buffers of {rows} x {block[1]} in {dtype}, {size:.1f} MiB"
+        smaller = f"rows={max(rows // 4, 1)}" if rows > 1 else "fewer samples a call"
+        raise MemoryLimitError(function, CLAUSE, f"memory for {buffers}: choose {smaller}", "none left") from error

@@ -1,0 +1,68 @@
+"""Models for the tests of `choose` and `bench-model`: as small as a transformer with colours can be, and wrong ones."""
+
+import torch
+from torch import Tensor, nn
+
+
+class Block(nn.Module):
+    """A block that mixes its tokens."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.mix = nn.Linear(width, width)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Each token, and a little of all of them."""
+        mixed: Tensor = tokens + self.mix(tokens).mean(dim=1, keepdim=True)
+        return mixed
+
+
+class Tiny(nn.Module):
+    """Two blocks over a class token and sixteen patches of an 8 x 8 image in three colours."""
+
+    image_shape: tuple[int, ...] | None = (3, 8, 8)
+    num_prefix_tokens: int | None = 1
+
+    def __init__(self, width: int = 6) -> None:
+        super().__init__()
+        self.embedding = nn.Conv2d(3, width, kernel_size=2, stride=2)
+        self.blocks = nn.ModuleList([Block(width), Block(width)])
+        self.head = nn.Linear(width, 5)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits of five classes."""
+        tokens = self.embedding(images).flatten(2).transpose(1, 2)
+        tokens = torch.cat([tokens.mean(dim=1, keepdim=True), tokens], dim=1)
+        for block in self.blocks:
+            tokens = block(tokens)
+        logits: Tensor = self.head(tokens[:, 0])
+        return logits
+
+
+class Shapeless(Tiny):
+    """Says nowhere what it eats."""
+
+    image_shape: tuple[int, ...] | None = None
+
+
+class Prefixless(Tiny):
+    """Says nowhere how many prefix tokens it has."""
+
+    num_prefix_tokens: int | None = None
+
+
+class Blockless(Tiny):
+    """Has no blocks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList()
+
+
+tiny = Tiny()
+no_model = 5
+
+
+def raises() -> nn.Module:
+    """A function that makes no model."""
+    raise RuntimeError("no memory")
