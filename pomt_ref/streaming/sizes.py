@@ -9,8 +9,8 @@ from pomt_ref.types import score_dtype
 WHOLE: Final = 512
 """A sequence of up to so many tokens is one block: its matrix of one head is no larger than the buffers of others."""
 
-BUFFER: Final = 13 * 2**20
-"""Bytes of a buffer of a longer sequence: 819 rows at 4096 tokens in float32. More rows make products faster, fewer
+BUFFER: Final = 15 * 2**20
+"""Bytes of a buffer of a longer sequence: 960 rows at 4096 tokens in float32. More rows make products faster, fewer
 need less memory; measured, see docs/performance.md."""
 
 FEWEST: Final = 256
@@ -21,8 +21,8 @@ def default_rows(tokens: int, dtype: torch.dtype) -> int:
     """Query rows a block, unless told.
 
     >>> [default_rows(tokens, torch.float32) for tokens in (197, 1370, 4096, 16384)]
-    [197, 274, 819, 256]
+    [197, 342, 960, 256]
     """
     if tokens <= WHOLE:
         return tokens
-    return max(min(BUFFER // (tokens * score_dtype(dtype).itemsize), tokens // 5), FEWEST)
+    return max(min(BUFFER // (tokens * score_dtype(dtype).itemsize), tokens // 4), FEWEST)

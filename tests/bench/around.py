@@ -32,13 +32,15 @@ LONGEST: Final = 16384
 
 
 def memory(lengths: dict[int, float], longest: int) -> Iterator[Figure]:
-    """Peak memory beyond what there was before, in processes of their own."""
+    """Peak memory beyond what there was before, in processes of their own: attention with its sums, and the step."""
     for tokens, goal in lengths.items():
-        extra = {name: extra_memory(name, tokens=tokens, heads=12) for name in ("peer", "streaming", "flash")}
+        extra = {name: extra_memory(name, tokens=tokens, heads=12) for name in ("peer", "streaming", "metric", "flash")}
         for name, size in extra.items():
             yield Figure("extra memory", f"{name}, N = {tokens}", "", "MiB", spread_of([size / MIB]))
-        share = spread_of([extra["streaming"] / extra["peer"]])
+        share = spread_of([extra["metric"] / extra["peer"]])
         yield Figure("extra memory / peer", f"N = {tokens}", "", "ratio", share, goal)
+        share = spread_of([extra["streaming"] / extra["peer"]])
+        yield Figure("extra memory / peer", f"whole step, N = {tokens}", "", "ratio", share)
     size = extra_memory("streaming", tokens=longest, heads=12)
     yield Figure("extra memory", f"streaming, N = {longest}", "", "MiB", spread_of([size / MIB]), 150.0)
 
