@@ -152,7 +152,7 @@ class TestGoals:
 
     def test_planes_drop_little_more_than_an_attack(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """One of the four seeds of docs/comparison.md; fewer steps of the attack make the ratio larger, if anything."""
-        monkeypatch.setattr("pomt_ref.bounds.measuring.STRONGER_STEPS", 12)
+        monkeypatch.setattr("pomt_ref.bounds.limits.STRONGER_STEPS", 12)
         found = difference_drops(tokens=17, heads=3, features=16, radius=1e-2, seed=1)
         assert 1 <= found.planes <= 1.3 < found.intervals
         assert found.certain_planes >= found.certain_intervals
@@ -238,7 +238,7 @@ class TestPage:
         monkeypatch.setattr(comparison, "TOKENS", (9, 5))
         monkeypatch.setattr(comparison, "LOGIT_RADII", (0.01, 0.1))
         monkeypatch.setattr(comparison, "TOKEN_RADII", (0.01,))
-        monkeypatch.setattr("pomt_ref.bounds.measuring.STRONGER_STEPS", 2)
+        monkeypatch.setattr("pomt_ref.bounds.limits.STRONGER_STEPS", 2)
         file = tmp_path / "page.md"
         assert comparison.main(["--output", str(file), "--seeds", "1"]) == 0
         text = file.read_text(encoding="utf-8")
@@ -258,7 +258,7 @@ class TestPage:
             )
 
         monkeypatch.setattr("pomt_ref.bounds.measuring.certify_tokens", looser)
-        monkeypatch.setattr("pomt_ref.bounds.measuring.STRONGER_STEPS", 2)
+        monkeypatch.setattr("pomt_ref.bounds.limits.STRONGER_STEPS", 2)
         with pytest.raises(AssertionError, match="planes are looser"):
             difference_drops(tokens=5, heads=2, features=2, radius=1e-3, seed=0)
 

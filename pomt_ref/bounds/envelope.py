@@ -9,7 +9,8 @@ from torch import Tensor
 from pomt_ref.bounds.box import CLAUSE, Box
 from pomt_ref.bounds.directed import UNDERFLOW_SLACK, UNIT, up
 from pomt_ref.bounds.linear import LinearBounds
-from pomt_ref.bounds.maximum import axis_of_maximum, knot, sort, upper_intercept
+from pomt_ref.bounds.maximum import axis_of_maximum, upper_intercept
+from pomt_ref.bounds.thresholds import knot, sort
 from pomt_ref.errors import OptionError, ShapeError, ValuesError
 
 Side = Literal["upper", "lower"]
