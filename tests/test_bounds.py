@@ -1,8 +1,10 @@
 """LIN-1 by example: exact sums, the planes of the literature, the goals that are promised, the page and the picture."""
 
+import sys
 import time
 from fractions import Fraction
 from pathlib import Path
+from types import ModuleType
 from typing import Final
 
 import numpy as np
@@ -42,6 +44,27 @@ def double(*values: float) -> torch.Tensor:
 def real_mlp(model: DigitsViT) -> MlpResidual:
     """What the pruned block of the digits model adds after the step."""
     return MlpResidual.of(model.get_submodule("blocks.1.mlp_norm"), model.get_submodule("blocks.1.mlp"))
+
+
+def standing_in() -> ModuleType:
+    """A package with auto_LiRPA's names: its bounds are those of the center, less one."""
+
+    class BoundedModule:
+        def __init__(self, model: torch.nn.Module, example: torch.Tensor, **_: object) -> None:
+            self.model, self.example = model, example
+
+        def compute_bounds(
+            self, *, x: tuple[torch.Tensor], C: torch.Tensor, method: str
+        ) -> tuple[torch.Tensor, torch.Tensor]:
+            assert method == "CROWN"
+            value = (C @ self.model(x[0]).unsqueeze(-1)).squeeze(-1)
+            return value - 1, value + 1
+
+    module = ModuleType("auto_LiRPA")
+    vars(module).update(
+        BoundedModule=BoundedModule, BoundedTensor=lambda center, _: center, PerturbationLpNorm=lambda **_: None
+    )
+    return module
 
 
 class TestDirected:
@@ -198,6 +221,28 @@ class TestExtremes:
         certificate = certify_tokens(tokens, layer, keep=1)
         assert certificate.attention.hi.isfinite().all()
         assert certificate.undetermined.all()
+        assert certificate.check()
+
+    @pytest.mark.parametrize("radius", [0.0, 1.0, 1e6])
+    def test_a_token_alone_has_all_attention(self, radius: float) -> None:
+        """One key: its share is one however wide its logit is."""
+        layer = AttentionLayer(*torch.ones(3, 2, 1, 1), *torch.zeros(3, 2, 1))
+        tokens = Box.around(torch.tensor([[[2.0]]]), radius)
+        certificate = certify_tokens(tokens, layer, prefix=0, keep=0)
+        assert certificate.discarded.all()
+        assert certificate.largest.contains(torch.ones(1, 1))
+        assert certificate.check()
+
+    def test_shares_that_underflow_have_constants_for_planes(self) -> None:
+        """Logits that are hundreds apart: slopes and shares beyond the smallest numbers, in every direction."""
+        generator = torch.Generator().manual_seed(0)
+        weights = 10 * torch.randn(3, 2, 3, 5, generator=generator, dtype=torch.float64)
+        layer = AttentionLayer(*weights, *torch.zeros(3, 2, 3))
+        for radius in (0.0, 0.01, 0.3):
+            tokens = Box.around(torch.randn(1, 5, 5, generator=generator, dtype=torch.float64), radius)
+            certificate = certify_tokens(tokens, layer, keep=2)
+            assert certificate.attention.hi.isfinite().all()
+            assert certificate.check()
 
 
 class TestMlp:
@@ -262,6 +307,18 @@ class TestPage:
         with pytest.raises(AssertionError, match="planes are looser"):
             difference_drops(tokens=5, heads=2, features=2, radius=1e-3, seed=0)
 
+    def test_other_bounds_stand_in_the_table_where_there_are_any(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A stand-in that knows the interface of auto_LiRPA, and bounds by what the boxes of logits allow."""
+        monkeypatch.setattr(comparison, "TOKEN_RADII", (0.01,))
+        monkeypatch.setattr("pomt_ref.bounds.limits.STRONGER_STEPS", 2)
+        monkeypatch.setitem(sys.modules, "auto_LiRPA", None)
+        (row,) = comparison.drop_rows(seeds=1, tokens=5)
+        assert row.split(" | ")[2] == "auto_LiRPA: not available"
+        monkeypatch.setitem(sys.modules, "auto_LiRPA", standing_in())
+        monkeypatch.setitem(sys.modules, "auto_LiRPA.perturbations", standing_in())
+        (row,) = comparison.drop_rows(seeds=1, tokens=5)
+        assert float(row.split(" | ")[2]) > 0
+
     def test_mean_of_the_maximum_is_that_of_many_points(self) -> None:
         box = Box(double(0.0, -1.0, 0.25).unsqueeze(1), double(1.0, 1.0, 0.25).unsqueeze(1))
         points = box.lo + torch.rand(3, 200_000, generator=torch.Generator().manual_seed(0)) * (box.hi - box.lo)
@@ -302,7 +359,6 @@ class TestPicture:
         assert "pip install" in capsys.readouterr().err
 
     def test_missing_matplotlib_is_told(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        import sys  # noqa: PLC0415 -- only here
         from importlib import import_module  # noqa: PLC0415 -- only here
 
         monkeypatch.delitem(sys.modules, "pomt_ref.vision.fates", raising=False)

@@ -17,6 +17,7 @@ from pomt_ref.bounds.envelope import worst_gap
 from pomt_ref.bounds.layer import AttentionLayer
 from pomt_ref.bounds.limits import attacked, attacked_differences, token_sums
 from pomt_ref.bounds.linear import LinearBounds
+from pomt_ref.bounds.lirpa import find_lirpa, lirpa_differences
 from pomt_ref.bounds.maximum import Upper, relax_max
 from pomt_ref.bounds.softmax import softmax_bounds
 from pomt_ref.bounds.tokens import certify_tokens
@@ -60,6 +61,8 @@ class Drops:
     radius: float
     intervals: float
     """By the exact range over the box of logits that the tokens allow."""
+    crown: float | None
+    """By auto_LiRPA's CROWN; none where the package cannot be imported."""
     planes: float
     """By linear planes, intersected with it."""
     certain_intervals: float
@@ -188,9 +191,11 @@ def difference_drops(*, tokens: int, heads: int, features: int, radius: float, s
     reached = float((middle - attacked_differences(box, layer)).sum())
     if (certificate.attention.lo < intervals.attention.lo).any():
         raise AssertionError("planes are looser than intervals")
+    lirpa = find_lirpa()
     return Drops(
         radius,
         float((middle - intervals.attention.lo).sum()) / reached,
+        None if lirpa is None else float((middle - lirpa_differences(lirpa, box, layer)).sum()) / reached,
         float((middle - certificate.attention.lo).sum()) / reached,
         100 * intervals.share,
         100 * certificate.share,
