@@ -233,6 +233,19 @@ class TestExtremes:
         assert certificate.largest.contains(torch.ones(1, 1))
         assert certificate.check()
 
+    @pytest.mark.parametrize(
+        ("size", "weight"),
+        [(1e-320, 1.0), (1e-165, 1e150), (1.0, 1e-300), (1e300, 1e-300), (1e10, 1e10), (1e-10, 1e150)],
+    )
+    def test_tokens_of_any_size_are_replayed(self, size: float, weight: float) -> None:
+        """Products underflow or spread beyond exponentials: bounds have room for what is lost."""
+        generator = torch.Generator().manual_seed(2)
+        weights = weight * torch.randn(3, 2, 3, 5, generator=generator, dtype=torch.float64)
+        layer = AttentionLayer(*weights, *torch.zeros(3, 2, 3))
+        center = size * torch.randn(1, 4, 5, generator=generator, dtype=torch.float64)
+        tokens = Box(center - 0.01 * center.abs(), center + 0.01 * center.abs())
+        assert certify_tokens(tokens, layer, keep=1).check()
+
     def test_shares_that_underflow_have_constants_for_planes(self) -> None:
         """Logits that are hundreds apart: slopes and shares beyond the smallest numbers, in every direction."""
         generator = torch.Generator().manual_seed(0)
@@ -384,6 +397,14 @@ class TestPaths:
         assert certificate.step.attention.contains(point.attention)
         sums = point.attention.amax(dim=1).sum(dim=1)[0]
         assert float(sums[0] - sums[2]) == pytest.approx(certificate.attention.lo[0, 0, 2].item(), abs=1e-12)
+
+    @pytest.mark.parametrize("size", [1e-30, 1e-100, 1e-300, 1e-320])
+    def test_tiny_attention_is_replayed_exactly(self, size: float) -> None:
+        shares = torch.tensor([[1.0, 1.5, 2.0], [1.0, 0.5, 3.0], [2.0, 1.0, 1.25]], dtype=torch.float64) * size
+        attention = Box(shares.reshape(1, 1, 3, 3), 1.1 * shares.reshape(1, 1, 3, 3))
+        certificate = certify(attention=attention, values=Box.point(torch.zeros(1, 1, 3, 1)), prefix=0, keep=1)
+        assert certificate.order[0, 2, 1]
+        assert certificate.check()
 
     def test_samples_have_a_maximum_each(self) -> None:
         logits, values = random_step(5, 2, seed=0)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from pomt_ref.bounds.box import Box
 from pomt_ref.bounds.layer import FAR_BELOW, Forms
-from pomt_ref.bounds.softmax import softmax_bounds
+from pomt_ref.bounds.softmax import TINY, softmax_bounds
 from pomt_ref.bounds.steps import Step
 
 SMALLEST_SHARE: Final = 1e-280
@@ -69,7 +69,7 @@ def row_planes(forms: Forms, logits: Box, shares: Box, query: int) -> SoftmaxPla
     """
     differences = row_differences(forms, logits, query)
     lo, hi = (1 / side.exp().sum(dim=-1) for side in (differences.hi, differences.lo))
-    shares = shares.intersect(Box(lo * (1 - FAR_BELOW), (hi * (1 + FAR_BELOW)).clamp(max=1)))
+    shares = shares.intersect(Box(lo * (1 - FAR_BELOW), (hi * (1 + FAR_BELOW) + TINY).clamp(max=1)))
     center = forms.center[:, query]
     means = _means(forms, query)
     lower, lower_value = planes_below(center, differences, shares)
