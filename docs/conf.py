@@ -42,7 +42,7 @@ napoleon_custom_sections = [("Source", "notes_style"), ("Deviation", "notes_styl
 nitpick_ignore_regex = [
     (
         "py:.*",
-        r"(torch|fractions|numpy|np|jaxtyping|hypothesis|safetensors|collections|contextlib|math|pathlib|typing)\..*",
+        r"(torch|fractions|numpy|np|jaxtyping|hypothesis|safetensors|abc|collections|contextlib|math|multiprocessing|pathlib|typing)\..*",
     ),
     (
         "py:class",

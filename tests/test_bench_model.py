@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from pomt_ref.cli import main
 from pomt_ref.errors import OptionError
@@ -116,6 +117,15 @@ class TestCompare:
         found = self.run(digits, Images(ready=few.ready, labelled=False), tmp_path, rounds=1)
         assert [row.accuracy for row in found.rows] == [None] * 5
         assert "–" in list(comparison_table(found).columns[5].cells)
+
+    def test_images_that_cannot_be_read_are_kept_in_mind(self, tmp_path: Path) -> None:
+        (tmp_path / "broken.png").write_bytes(b"")
+        Image.new("RGB", (8, 8)).save(tmp_path / "whole.png")
+        images = Images(files=((tmp_path / "broken.png", 0), (tmp_path / "whole.png", 0)))
+        model = load("tests.made_models:Tiny")
+        methods: dict[str, Pruning] = {WHOLE: nullcontext, "again": nullcontext}
+        found = compare(model, images, Measurements(tmp_path / "out", {}), methods, remove=1, batch=2, rounds=1)
+        assert (found.images, found.unreadable) == (1, (str(tmp_path / "broken.png"),))
 
     def test_no_image_that_can_be_read_is_told(self, tmp_path: Path) -> None:
         (tmp_path / "broken.png").write_bytes(b"")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from pomt_ref.bounds import Certificate, layer, softplanes
+from pomt_ref.bounds import Certificate, exactplanes, layer, softplanes
 from pomt_ref.bounds.exactlayer import as_array, exact_forms, exact_logits, exact_maps
 from pomt_ref.bounds.exactplanes import ExactPlanes, sound_above, sound_below
 from pomt_ref.bounds.exactrows import ExactRow, exact_row
@@ -217,3 +217,18 @@ class TestNumbers:
             matrix = generator.normal(size=shape)
             found = spectral_up(fixed(matrix, 80)) / 2.0**80
             assert 1 <= found / np.linalg.norm(matrix, 2) < 1 + 1e-5
+
+
+class TestFarLogits:
+    """Where exponentials would be too large, nothing is known, and constants take the place of planes."""
+
+    def test_planes_by_means_need_logits_that_are_near(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        (row, planes, head), *_ = rows(0.05)
+        near, _ = passed(row, planes, head)
+        monkeypatch.setattr(exactplanes, "LARGEST_ARGUMENT", 0)
+        far, _ = passed(row, planes, head)
+        assert (np.count_nonzero(far.slopes.any(axis=1))) <= np.count_nonzero(near.slopes.any(axis=1))
+
+    def test_height_of_a_plane_without_slope_is_its_largest_share(self) -> None:
+        assert exactplanes._height(5, 7, 0, 4) == 7  # noqa: SLF001 -- seldom reached from outside
+        assert exactplanes._height(0, 7, 1, 4) is None  # noqa: SLF001 -- as above

@@ -18,7 +18,7 @@ from PIL import Image
 from pomt_ref.choosing import Choice
 from pomt_ref.cli import main
 from pomt_ref.errors import CountError, OptionError
-from pomt_ref.vision import profiling
+from pomt_ref.vision import commands, profiling
 from pomt_ref.vision.curves import draw_curves
 from pomt_ref.vision.digits import load_digits
 from pomt_ref.vision.images import Images
@@ -324,3 +324,5 @@ class TestPicture:
         assert table.columns[4].header == "agreement (%)"
         assert next(iter(table.columns[0].cells)) == "29"
         assert "12" in list(table.columns[0].cells)
+        said = commands._choice(curves, alpha=0.5)  # noqa: SLF001 -- what a machine chooses is its own affair
+        assert said == "R = 17: 12 of 29 tokens, 0.24 of the latency (alpha = 0.5)"

@@ -1250,3 +1250,31 @@ def test_check_of_a_subject_that_warns_and_prints_goes_on(capsys: pytest.Capture
         report = check(printing, max_examples=2, clauses=["POMT-RANK-1"])
     assert (report.conforms, report.remarks) == (True, ("it prints: 'I print'",))
     assert capsys.readouterr().out == "", "what an implementation prints is no part of a report"
+
+
+class TestReading:
+    """Answers that do what they like when they are read."""
+
+    def test_answer_that_ends_the_program_when_it_is_read_is_wrong(self) -> None:
+        class Ends:
+            """Exits where its array is asked for."""
+
+            @property
+            def tokens(self) -> object:
+                """No array."""
+                raise SystemExit(0)
+
+        def ends(x: Tensor, attn: Tensor, v: Tensor, *, prefix: int, keep: int) -> object:
+            assert x.shape[0] == attn.shape[0] == v.shape[0]
+            return Ends() if x.shape[1] > prefix + keep + 2 else honest(x, attn, v, prefix=prefix, keep=keep)
+
+        report = check(ends, clauses="POMT-COUNT-1", max_examples=20)
+        assert "returned what cannot be read: SystemExit" in report.failures[0].message
+
+    def test_shrinking_keeps_to_the_clause_that_was_found(self) -> None:
+        def loses_signs_and_more(x: Tensor, attn: Tensor, v: Tensor, *, prefix: int, keep: int) -> Tensor:
+            tokens = honest(x, attn, v, prefix=prefix, keep=keep)
+            return torch.cat([tokens[:, :prefix], tokens[:, prefix:-1] + 0.0, tokens[:, -1:]], dim=1)
+
+        report = check(loses_signs_and_more, clauses="POMT-PRUNE-2", max_examples=40)
+        assert [row.verdict for row in report.rows] == ["wrong"]

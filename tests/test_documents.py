@@ -33,10 +33,10 @@ CUT: Final = "…"
 """A line of shown output that stands for any number of real ones."""
 
 OPTIONS_OF_OTHERS: Final = {
-    *("--no-venv", "--every-mutant", "--write", "--verifytypes"),
+    *("--no-venv", "--every-mutant", "--write", "--verifytypes", "--ranks", "--split"),
     *("--pyargs", "--pomt-subject", "--pomt-dtype"),
 }
-"""Options that the pages mention and that belong to nox, the proofs, pyright, pytest and the plugin."""
+"""Options that the pages mention and that belong to nox, the proofs, pyright, pytest, the plugin and an example."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Run:
 
     @property
     def arguments(self) -> list[str]:
-        """As shown; the session `docs` runs it so, the others with fewer cases, which show the same verdicts."""
+        """As shown under the profile nightly; else with fewer cases, which show the same verdicts."""
         return [*self.words, *([] if LONG or self.status == 2 else ["--max-examples=20"])]
 
 

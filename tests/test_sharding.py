@@ -16,6 +16,7 @@ from pomt_ref import prune
 from pomt_ref.errors import CountError, OptionError, PomtError, RankError, ShapeError, ValuesError
 from pomt_ref.sharding import prune_sharded
 from pomt_ref.sharding.exactsums import BITS, column_sums, exponent, joined
+from pomt_ref.sharding.ranks import Ranks
 from tests.sharded_work import layer
 
 unhooked: Callable[..., object] = inspect.unwrap(prune_sharded)
@@ -135,3 +136,31 @@ class TestWithoutGroup:
     def test_group_is_needed(self) -> None:
         with pytest.raises(RankError, match=r"expected an initialised process group .*, got none"):
             prune_sharded(*layer(), prefix=2, keep=4)
+
+
+@pytest.mark.usefixtures("world_of_one")
+class TestRanks:
+    """What a rank says when another one is not as it should be."""
+
+    ranks = Ranks("prune_sharded", torch.device("cpu"))
+
+    def test_rank_that_refused_its_inputs_is_told(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def gather(told: list[Tensor], message: Tensor, *, group: object) -> None:
+            assert group is None
+            told[0].copy_(message * 0)
+
+        monkeypatch.setattr(dist, "all_gather", gather)
+        with pytest.raises(RankError, match=r"expected valid inputs on every rank .*, got rank 0 refused its own"):
+            self.ranks.compare({"keep": 4}, None)
+
+    def test_ranks_that_disagree_are_told(self) -> None:
+        with pytest.raises(RankError, match=r"expected the same keep on every rank .*, got keep=\[4, 5\]"):
+            self.ranks.require_same({"keep": [4, 5], "prefix": [1, 1]}, "prefix", "keep")
+
+    def test_lost_connection_is_told(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def lost(_value: Tensor, *, op: object, group: object) -> None:
+            raise RuntimeError(f"[gloo/pair.cc:534] Connection closed by peer. More of {op} and {group}")
+
+        monkeypatch.setattr(dist, "all_reduce", lost)
+        with pytest.raises(RankError, match=r"an answer of every rank within the timeout .*Connection closed by peer$"):
+            self.ranks.largest(torch.ones(1))

@@ -52,7 +52,7 @@ class Note:
 
     def __init__(self, file: Path) -> None:
         self.file = file
-        self.cases = 0
+        self.cases: int = 0
 
     def write(self, clause: str, case: Case) -> None:
         """Before a case."""

@@ -91,5 +91,5 @@ class Watch:
             try:
                 yield
             finally:
-                if os.getpid() == process:  # in a copy that a call forked there is no watchdog to wait for
+                if os.getpid() == process:  # pragma: no branch -- a copy that a call forked has no watchdog
                     faulthandler.cancel_dump_traceback_later()

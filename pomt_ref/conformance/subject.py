@@ -125,7 +125,7 @@ class CallableSubject:
         except BaseException as error:
             raise SubjectFailedError(f"raised {told(error)}{place(error)}") from error
         finally:
-            if os.getpid() != process:  # it forked, and a copy of this program came back from the call
+            if os.getpid() != process:  # pragma: no cover -- it forked, and a copy of this program came back
                 os._exit(1)
 
     def _outcome(self, case: Case, inputs: dict[str, Tensor], answer: object, tokens: Tensor) -> Outcome:

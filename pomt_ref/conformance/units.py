@@ -179,7 +179,9 @@ def run_unit(subject: CallableSubject, progress: Progress, *, unit: Unit, plan: 
     )
 
 
-def _offer(subject: CallableSubject, _progress: Progress, *, plan: Plan) -> tuple[tuple[str, ...], str]:
+def _offer(  # pragma: no cover -- in another process
+    subject: CallableSubject, _progress: Progress, *, plan: Plan
+) -> tuple[tuple[str, ...], str]:
     """What it offers, and what was printed."""
     return offered_by(subject, plan.dtype), subject.watch.printed
 

@@ -3,6 +3,7 @@
 import importlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -180,7 +181,5 @@ def _numbered(classes: Sequence[Path]) -> bool:
 
 def _pillow(function: str) -> None:
     """Refuse early where Pillow is missing."""
-    try:
-        import PIL  # noqa: F401, PLC0415 -- only a folder of images needs it
-    except ImportError as error:
-        raise MissingExtraError(function, "vision", "pillow") from error
+    if find_spec("PIL") is None:
+        raise MissingExtraError(function, "vision", "pillow")

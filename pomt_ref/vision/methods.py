@@ -96,7 +96,7 @@ def prune_by(
     """
     check = options.check
     if check == "values" and torch.compiler.is_compiling():
-        check = "shapes"
+        check = "shapes"  # pragma: no cover -- runs while a graph is traced, where nobody counts lines
     if x.dtype == attn.dtype == v.dtype:
         return _prune_alike(options, x, attn, v, prefix=prefix, remove=remove, check=check)
     return _prune_mixed(options, x, attn, v, prefix=prefix, remove=remove, check=check)
@@ -199,7 +199,7 @@ class Layer:
         verify_remove(name, self.remove, tokens=before, prefix=self.prefix, method=method)
         pruned = prune_by(self.options, x, attn, v, prefix=self.prefix, remove=self.remove)
         # While a graph is exported the tensors are placeholders: they must not outlive it.
-        if not torch.compiler.is_exporting() and not torch.onnx.is_in_onnx_export():
+        if not torch.compiler.is_exporting() and not torch.onnx.is_in_onnx_export():  # pragma: no branch -- as above
             self.last = Step(
                 self.index, self.prefix, pruned.kept, pruned.discarded, pruned.scores, before, pruned.tokens.shape[1]
             )

@@ -35,7 +35,7 @@ def prunings(model: Model, *, remove: int, layer: int | None, seed: int) -> dict
     Raises:
         PomtError: R or the layer is out of range, or the model is not understood.
     """
-    named = {name: method for name, method in METHODS.items() if method == "pomt" or model.prefix}
+    named: dict[str, Method] = {name: method for name, method in METHODS.items() if method == "pomt" or model.prefix}
     methods: dict[str, Pruning] = {WHOLE: nullcontext}
     methods |= {
         name: partial(_patched, model, remove=remove, layer=layer, method=method) for name, method in named.items()

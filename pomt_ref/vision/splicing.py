@@ -49,7 +49,7 @@ class HookedSplice(Splice):
         self.batch_first = batch_first
         self.handles: list[RemovableHandle] = []
         self.step: StepFunction | None = None
-        self.inside = False
+        self.inside: bool = False
         self.spliced: Tensor | None = None
 
     def attach(self, step: StepFunction) -> None:
@@ -127,11 +127,13 @@ class PreNormSplice(HookedSplice):
     def attach(self, step: StepFunction) -> None:
         """Hook into the norm, the branch and the block."""
         super().attach(step)
-        self.handles += [
-            self.norm.register_forward_pre_hook(self.between),
-            self.branch.register_forward_hook(self.take_update),
-            self.block.register_forward_hook(self.leave, prepend=True),
-        ]
+        self.handles.extend(
+            [
+                self.norm.register_forward_pre_hook(self.between),
+                self.branch.register_forward_hook(self.take_update),
+                self.block.register_forward_hook(self.leave, prepend=True),
+            ]
+        )
 
     def forget(self) -> None:
         """Keep no tensor of a pass that is over."""

@@ -366,7 +366,7 @@ class TestCalls:
         block.norm2 = norm
         attention, block.attn = block.attn, nn.Identity()
         del attention
-        block.attn.forward = lambda x, **_: x
+        block.attn.forward = lambda x, **_: x  # pyright: ignore[reportAttributeAccessIssue] -- on purpose
         message = "patch: expected attention before the second norm (CHOOSE-3), got a block that runs otherwise"
         refused(lambda: patched(images_for(model)), ModelError, message)
 

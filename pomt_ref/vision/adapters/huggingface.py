@@ -33,11 +33,13 @@ class HuggingFaceCapture(Capture):
         config = copy.copy(vars(self.module)["config"])
         config._attn_implementation = "eager"  # noqa: SLF001 -- how transformers itself sets it, for lack of another name
         self.swaps.append(Swap(self.module, "config", config))
-        self.handles += [
-            self.module.register_forward_hook(self.see_attention),
-            self.module.get_submodule("v_proj").register_forward_hook(self.see_values),
-            self.module.get_submodule("o_proj").register_forward_pre_hook(self.see_mixed),
-        ]
+        self.handles.extend(
+            [
+                self.module.register_forward_hook(self.see_attention),
+                self.module.get_submodule("v_proj").register_forward_hook(self.see_values),
+                self.module.get_submodule("o_proj").register_forward_pre_hook(self.see_mixed),
+            ]
+        )
 
     def see_attention(self, module: nn.Module, _arguments: tuple[object, ...], output: tuple[Tensor, Tensor]) -> None:
         """The second thing that the attention returns.

@@ -3,7 +3,7 @@
 That module returns its attention when it is asked for, head by head; the values are computed from its weights again.
 """
 
-from typing import ClassVar, Final
+from typing import ClassVar, Final, cast
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -29,10 +29,12 @@ class MultiheadCapture(Capture):
 
     def attach(self) -> None:
         """Ask for the attention of every head, and take it."""
-        self.handles += [
-            self.module.register_forward_pre_hook(self.ask, with_kwargs=True),
-            self.module.register_forward_hook(self.see, with_kwargs=True),
-        ]
+        self.handles.extend(
+            [
+                self.module.register_forward_pre_hook(self.ask, with_kwargs=True),
+                self.module.register_forward_hook(self.see, with_kwargs=True),
+            ]
+        )
 
     def ask(
         self, module: nn.MultiheadAttention, arguments: tuple[Tensor, ...], named: dict[str, object]
@@ -66,7 +68,7 @@ class MultiheadCapture(Capture):
     def values(self) -> Float[Tensor, "batch heads tokens features"]:
         """The last third of the joint map, computed again."""
         weight = self.module.in_proj_weight.chunk(3)[2]
-        biases: Tensor | None = self.module.in_proj_bias
+        biases = cast("Tensor | None", self.module.in_proj_bias)  # torch says that it is always there
         bias = None if biases is None else biases.chunk(3)[2]
         v: Tensor = functional.linear(self.seen["source"], weight, bias).unflatten(-1, (self.module.num_heads, -1))
         return v.transpose(1, 2) if self.module.batch_first else v.permute(1, 2, 0, 3)
@@ -92,7 +94,7 @@ class MultiheadKind(Kind):
         attention = getattr(block, self.attention, None)
         if not isinstance(attention, nn.MultiheadAttention) or forward_of(attention) != ATTENTION:
             return f"{self.attention} is {type(attention).__name__ if attention is None else forward_of(attention)}"
-        joint: Tensor | None = attention.in_proj_weight
+        joint = cast("Tensor | None", attention.in_proj_weight)
         if joint is None:
             return f"{self.attention} with kdim or vdim"
         if attention.bias_k is not None or attention.add_zero_attn:

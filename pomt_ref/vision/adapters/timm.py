@@ -33,11 +33,13 @@ class TimmCapture(Capture):
     def attach(self) -> None:
         """Turn the fused kernel off; hook into the joint map, the dropout of the attention and the projection."""
         self.swaps.append(Swap(self.module, "fused_attn", False))  # noqa: FBT003 -- the value of the attribute
-        self.handles += [
-            self.module.get_submodule("qkv").register_forward_hook(self.see_joint),
-            self.module.get_submodule("attn_drop").register_forward_pre_hook(self.see_attention),
-            self.module.get_submodule("proj").register_forward_pre_hook(self.see_mixed),
-        ]
+        self.handles.extend(
+            [
+                self.module.get_submodule("qkv").register_forward_hook(self.see_joint),
+                self.module.get_submodule("attn_drop").register_forward_pre_hook(self.see_attention),
+                self.module.get_submodule("proj").register_forward_pre_hook(self.see_mixed),
+            ]
+        )
 
     def see_joint(self, _module: nn.Module, _arguments: tuple[Tensor, ...], output: Tensor) -> None:
         """Queries, keys and values side by side."""
