@@ -228,7 +228,3 @@ class TestFarLogits:
         monkeypatch.setattr(exactplanes, "LARGEST_ARGUMENT", 0)
         far, _ = passed(row, planes, head)
         assert (np.count_nonzero(far.slopes.any(axis=1))) <= np.count_nonzero(near.slopes.any(axis=1))
-
-    def test_height_of_a_plane_without_slope_is_its_largest_share(self) -> None:
-        assert exactplanes._height(5, 7, 0, 4) == 7  # noqa: SLF001 -- seldom reached from outside
-        assert exactplanes._height(0, 7, 1, 4) is None  # noqa: SLF001 -- as above

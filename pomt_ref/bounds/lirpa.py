@@ -5,7 +5,7 @@ softmax without the maximum that is subtracted for the sake of overflow.
 """
 
 import importlib
-from types import ModuleType
+from typing import Any
 
 import torch
 from jaxtyping import Float64
@@ -36,7 +36,7 @@ class Sums(nn.Module):
         return strongest[:, 1:, 1:].sum(dim=1)
 
 
-def find_lirpa() -> ModuleType | None:
+def find_lirpa() -> Any | None:  # noqa: ANN401 -- a package that need not be there
     """auto_LiRPA, or nothing where it cannot be imported."""
     try:
         return importlib.import_module("auto_LiRPA")
@@ -45,7 +45,11 @@ def find_lirpa() -> ModuleType | None:
 
 
 def lirpa_differences(
-    lirpa: ModuleType, tokens: Box, layer: AttentionLayer, *, method: str = "CROWN"
+    lirpa: Any,  # noqa: ANN401 -- as above
+    tokens: Box,
+    layer: AttentionLayer,
+    *,
+    method: str = "CROWN",
 ) -> Float64[Tensor, "batch patches patches"]:
     """Lower bounds of S_i - S_j by one of auto_LiRPA's methods, all pairs of patches as outputs of one linear map.
 

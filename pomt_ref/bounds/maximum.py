@@ -150,7 +150,7 @@ def lower_weights(box: Box, lower: Lower, axis: int) -> Float64[Tensor, "..."]:
     r"""LIN-1: λ of a lower plane λ · x, a point of the simplex: it needs no intercept, and holds outside the box too.
 
     For ``"volume"`` all weight is on the largest midpoint. For ``"minimax"``, λᵢ = (uᵢ - t*)⁺ / dᵢ with the threshold
-    of :func:`minimax_threshold`, and the rest is on the largest lower bound.
+    of :func:`~pomt_ref.bounds.thresholds.minimax_threshold`, and the rest is on the largest lower bound.
     """
     if lower == "volume":
         chosen = (box.lo / 2 + box.hi / 2).argmax(dim=axis, keepdim=True)
