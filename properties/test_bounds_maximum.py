@@ -37,13 +37,15 @@ class TestSoundness:
     @pytest.mark.parametrize("upper", UPPERS)
     @given(box=variables(most=8))
     def test_upper_plane_is_above_at_every_corner(self, upper: Upper, box: Variables) -> None:
-        planes.holds_above(box, upper_plane(relax_max(box_of(box), upper=upper)))
+        corners = planes.holds_above(box, upper_plane(relax_max(box_of(box), upper=upper)))
+        assert corners == len(list(box.corners()))
 
     @given(box=variables(most=8), share=st.integers(0, 9))
     def test_any_threshold_from_the_largest_lower_bound_on_is_sound(self, box: Variables, share: int) -> None:
         span = max(box.upper) - box.largest_lower
         t = max(float(box.largest_lower + span * share / 8), float(box.largest_lower))
-        planes.holds_above(box, upper_plane(relax_max(box_of(box), upper=t)))
+        corners = planes.holds_above(box, upper_plane(relax_max(box_of(box), upper=t)))
+        assert corners == len(list(box.corners()))
 
     @pytest.mark.parametrize("lower", LOWERS)
     @given(box=variables(most=8))
@@ -72,22 +74,26 @@ class TestTightness:
     @pytest.mark.parametrize("upper", UPPERS)
     @given(box=variables())
     def test_intercept_is_as_low_as_the_slopes_allow(self, upper: Upper, box: Variables) -> None:
-        planes.touches(box, upper_plane(relax_max(box_of(box), upper=upper)))
+        slack = planes.touches(box, upper_plane(relax_max(box_of(box), upper=upper)))
+        assert 0 <= slack <= planes.ROUNDED * box.size
 
     @pytest.mark.parametrize("upper", ["volume-minimax", "maxlin", "ti-lin"])
     @given(box=variables())
     def test_volume_is_least(self, upper: Upper, box: Variables) -> None:
-        planes.has_least_volume(box, upper_plane(relax_max(box_of(box), upper=upper)))
+        excess = planes.has_least_volume(box, upper_plane(relax_max(box_of(box), upper=upper)))
+        assert abs(excess) <= planes.ROUNDED * box.size
 
     @given(box=variables())
     def test_default_has_the_least_worst_gap_at_least_volume(self, box: Variables) -> None:
         plane = upper_plane(relax_max(box_of(box)))
-        planes.has_least_gap(box, plane, among=(box.caps[2], box.caps[1]))
+        excess = planes.has_least_gap(box, plane, among=(box.caps[2], box.caps[1]))
+        assert abs(excess) <= planes.ROUNDED * box.size
 
     @given(box=variables())
     def test_minimax_has_the_least_worst_gap_of_all(self, box: Variables) -> None:
         plane = upper_plane(relax_max(box_of(box), upper="minimax"))
-        planes.has_least_gap(box, plane, among=(box.largest_lower, max(box.upper)))
+        excess = planes.has_least_gap(box, plane, among=(box.largest_lower, max(box.upper)))
+        assert abs(excess) <= planes.ROUNDED * box.size
 
     @given(box=variables(most=4))
     def test_minimax_planes_are_best_among_all_planes(self, box: Variables) -> None:

@@ -1,8 +1,10 @@
 """LIN-1 by example: exact sums, the planes of the literature, the goals that are promised, the page and the picture."""
 
+import sys
 import time
 from fractions import Fraction
 from pathlib import Path
+from types import ModuleType
 from typing import Final
 
 import numpy as np
@@ -42,6 +44,27 @@ def double(*values: float) -> torch.Tensor:
 def real_mlp(model: DigitsViT) -> MlpResidual:
     """What the pruned block of the digits model adds after the step."""
     return MlpResidual.of(model.get_submodule("blocks.1.mlp_norm"), model.get_submodule("blocks.1.mlp"))
+
+
+def standing_in() -> ModuleType:
+    """A package with auto_LiRPA's names: its bounds are those of the center, less one."""
+
+    class BoundedModule:
+        def __init__(self, model: torch.nn.Module, example: torch.Tensor, **_: object) -> None:
+            self.model, self.example = model, example
+
+        def compute_bounds(
+            self, *, x: tuple[torch.Tensor], C: torch.Tensor, method: str
+        ) -> tuple[torch.Tensor, torch.Tensor]:
+            assert method == "CROWN"
+            value = (C @ self.model(x[0]).unsqueeze(-1)).squeeze(-1)
+            return value - 1, value + 1
+
+    module = ModuleType("auto_LiRPA")
+    vars(module).update(
+        BoundedModule=BoundedModule, BoundedTensor=lambda center, _: center, PerturbationLpNorm=lambda **_: None
+    )
+    return module
 
 
 class TestDirected:
@@ -152,7 +175,7 @@ class TestGoals:
 
     def test_planes_drop_little_more_than_an_attack(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """One of the four seeds of docs/comparison.md; fewer steps of the attack make the ratio larger, if anything."""
-        monkeypatch.setattr("pomt_ref.bounds.measuring.STRONGER_STEPS", 12)
+        monkeypatch.setattr("pomt_ref.bounds.limits.STRONGER_STEPS", 12)
         found = difference_drops(tokens=17, heads=3, features=16, radius=1e-2, seed=1)
         assert 1 <= found.planes <= 1.3 < found.intervals
         assert found.certain_planes >= found.certain_intervals
@@ -198,6 +221,41 @@ class TestExtremes:
         certificate = certify_tokens(tokens, layer, keep=1)
         assert certificate.attention.hi.isfinite().all()
         assert certificate.undetermined.all()
+        assert certificate.check()
+
+    @pytest.mark.parametrize("radius", [0.0, 1.0, 1e6])
+    def test_a_token_alone_has_all_attention(self, radius: float) -> None:
+        """One key: its share is one however wide its logit is."""
+        layer = AttentionLayer(*torch.ones(3, 2, 1, 1), *torch.zeros(3, 2, 1))
+        tokens = Box.around(torch.tensor([[[2.0]]]), radius)
+        certificate = certify_tokens(tokens, layer, prefix=0, keep=0)
+        assert certificate.discarded.all()
+        assert certificate.largest.contains(torch.ones(1, 1))
+        assert certificate.check()
+
+    @pytest.mark.parametrize(
+        ("size", "weight"),
+        [(1e-320, 1.0), (1e-165, 1e150), (1.0, 1e-300), (1e300, 1e-300), (1e10, 1e10), (1e-10, 1e150)],
+    )
+    def test_tokens_of_any_size_are_replayed(self, size: float, weight: float) -> None:
+        """Products underflow or spread beyond exponentials: bounds have room for what is lost."""
+        generator = torch.Generator().manual_seed(2)
+        weights = weight * torch.randn(3, 2, 3, 5, generator=generator, dtype=torch.float64)
+        layer = AttentionLayer(*weights, *torch.zeros(3, 2, 3))
+        center = size * torch.randn(1, 4, 5, generator=generator, dtype=torch.float64)
+        tokens = Box(center - 0.01 * center.abs(), center + 0.01 * center.abs())
+        assert certify_tokens(tokens, layer, keep=1).check()
+
+    def test_shares_that_underflow_have_constants_for_planes(self) -> None:
+        """Logits that are hundreds apart: slopes and shares beyond the smallest numbers, in every direction."""
+        generator = torch.Generator().manual_seed(0)
+        weights = 10 * torch.randn(3, 2, 3, 5, generator=generator, dtype=torch.float64)
+        layer = AttentionLayer(*weights, *torch.zeros(3, 2, 3))
+        for radius in (0.0, 0.01, 0.3):
+            tokens = Box.around(torch.randn(1, 5, 5, generator=generator, dtype=torch.float64), radius)
+            certificate = certify_tokens(tokens, layer, keep=2)
+            assert certificate.attention.hi.isfinite().all()
+            assert certificate.check()
 
 
 class TestMlp:
@@ -238,7 +296,7 @@ class TestPage:
         monkeypatch.setattr(comparison, "TOKENS", (9, 5))
         monkeypatch.setattr(comparison, "LOGIT_RADII", (0.01, 0.1))
         monkeypatch.setattr(comparison, "TOKEN_RADII", (0.01,))
-        monkeypatch.setattr("pomt_ref.bounds.measuring.STRONGER_STEPS", 2)
+        monkeypatch.setattr("pomt_ref.bounds.limits.STRONGER_STEPS", 2)
         file = tmp_path / "page.md"
         assert comparison.main(["--output", str(file), "--seeds", "1"]) == 0
         text = file.read_text(encoding="utf-8")
@@ -258,9 +316,21 @@ class TestPage:
             )
 
         monkeypatch.setattr("pomt_ref.bounds.measuring.certify_tokens", looser)
-        monkeypatch.setattr("pomt_ref.bounds.measuring.STRONGER_STEPS", 2)
+        monkeypatch.setattr("pomt_ref.bounds.limits.STRONGER_STEPS", 2)
         with pytest.raises(AssertionError, match="planes are looser"):
             difference_drops(tokens=5, heads=2, features=2, radius=1e-3, seed=0)
+
+    def test_other_bounds_stand_in_the_table_where_there_are_any(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A stand-in that knows the interface of auto_LiRPA, and bounds by what the boxes of logits allow."""
+        monkeypatch.setattr(comparison, "TOKEN_RADII", (0.01,))
+        monkeypatch.setattr("pomt_ref.bounds.limits.STRONGER_STEPS", 2)
+        monkeypatch.setitem(sys.modules, "auto_LiRPA", None)
+        (row,) = comparison.drop_rows(seeds=1, tokens=5)
+        assert row.split(" | ")[2] == "auto_LiRPA: not available"
+        monkeypatch.setitem(sys.modules, "auto_LiRPA", standing_in())
+        monkeypatch.setitem(sys.modules, "auto_LiRPA.perturbations", standing_in())
+        (row,) = comparison.drop_rows(seeds=1, tokens=5)
+        assert float(row.split(" | ")[2]) > 0
 
     def test_mean_of_the_maximum_is_that_of_many_points(self) -> None:
         box = Box(double(0.0, -1.0, 0.25).unsqueeze(1), double(1.0, 1.0, 0.25).unsqueeze(1))
@@ -302,7 +372,6 @@ class TestPicture:
         assert "pip install" in capsys.readouterr().err
 
     def test_missing_matplotlib_is_told(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        import sys  # noqa: PLC0415 -- only here
         from importlib import import_module  # noqa: PLC0415 -- only here
 
         monkeypatch.delitem(sys.modules, "pomt_ref.vision.fates", raising=False)
@@ -328,6 +397,14 @@ class TestPaths:
         assert certificate.step.attention.contains(point.attention)
         sums = point.attention.amax(dim=1).sum(dim=1)[0]
         assert float(sums[0] - sums[2]) == pytest.approx(certificate.attention.lo[0, 0, 2].item(), abs=1e-12)
+
+    @pytest.mark.parametrize("size", [1e-30, 1e-100, 1e-300, 1e-320])
+    def test_tiny_attention_is_replayed_exactly(self, size: float) -> None:
+        shares = torch.tensor([[1.0, 1.5, 2.0], [1.0, 0.5, 3.0], [2.0, 1.0, 1.25]], dtype=torch.float64) * size
+        attention = Box(shares.reshape(1, 1, 3, 3), 1.1 * shares.reshape(1, 1, 3, 3))
+        certificate = certify(attention=attention, values=Box.point(torch.zeros(1, 1, 3, 1)), prefix=0, keep=1)
+        assert certificate.order[0, 2, 1]
+        assert certificate.check()
 
     def test_samples_have_a_maximum_each(self) -> None:
         logits, values = random_step(5, 2, seed=0)

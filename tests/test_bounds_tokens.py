@@ -36,7 +36,7 @@ def refuted(certificates: list[Certificate]) -> int:
 
 def changed_planes(change: Callable[[SoftmaxPlanes], SoftmaxPlanes]) -> Callable[..., SoftmaxPlanes]:
     """The planes of a row with something wrong."""
-    right = softplanes._planes  # noqa: SLF001 -- mutated here
+    right = softplanes._with_room  # noqa: SLF001 -- mutated here
     return lambda *arguments: change(right(*arguments))
 
 
@@ -64,7 +64,7 @@ class TestWrongCertificates:
     @pytest.mark.parametrize("name", WRONG)
     def test_planes_that_are_not_sound(self, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
         with monkeypatch.context() as patched:
-            patched.setattr(softplanes, "_planes", changed_planes(WRONG[name]))
+            patched.setattr(softplanes, "_with_room", changed_planes(WRONG[name]))
             certificates = [problem.certify() for problem in problems()]
             assert refuted(certificates) > 2, "expected the same planes to be found unsound"
         assert refuted(certificates) > 2
@@ -184,7 +184,7 @@ def passed(row: ExactRow, planes: SoftmaxPlanes, head: int) -> tuple[ExactPlanes
 
     touch, mixed = exact(planes.touch), exact(planes.mixed)
     below = sound_below(row, exact(planes.lower), exact(planes.lower_value), touch=touch, mixed=mixed)
-    return below, sound_above(row, below, exact(planes.upper), exact(planes.upper_value))
+    return below, sound_above(row, exact(planes.upper), exact(planes.upper_value))
 
 
 def unchanged(planes: ExactPlanes, slopes: torch.Tensor, value: torch.Tensor) -> bool:
@@ -228,7 +228,3 @@ class TestFarLogits:
         monkeypatch.setattr(exactplanes, "LARGEST_ARGUMENT", 0)
         far, _ = passed(row, planes, head)
         assert (np.count_nonzero(far.slopes.any(axis=1))) <= np.count_nonzero(near.slopes.any(axis=1))
-
-    def test_height_of_a_plane_without_slope_is_its_largest_share(self) -> None:
-        assert exactplanes._height(5, 7, 0, 4) == 7  # noqa: SLF001 -- seldom reached from outside
-        assert exactplanes._height(0, 7, 1, 4) is None  # noqa: SLF001 -- as above

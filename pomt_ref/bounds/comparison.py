@@ -11,7 +11,7 @@ from typing import Final
 
 import torch
 
-from pomt_ref.bounds.measuring import Drops, Shares, attention_boxes, certified_shares, difference_drops, plane_gaps
+from pomt_ref.bounds.measuring import attention_boxes, certified_shares, difference_drops, plane_gaps
 
 HEADS: Final = (3, 6, 12)
 """Variables of the maximum: the heads of small, middling and base vision transformers."""
@@ -31,17 +31,16 @@ TOKEN_RADII: Final = (1e-3, 3e-3, 1e-2)
 INTRODUCTION: Final = """# Bounds, measured
 
 This page is written by `python -m pomt_ref.bounds.comparison`, which `nox -s bounds` runs. Seconds are those of one
-core of
-the machine that ran it last; every other figure is the same everywhere. [Sound bounds](bounds.md) explains the terms.
+core of the machine that ran it last; every other figure is the same everywhere. [Sound bounds](bounds.md) explains the
+terms.
 """
 
 PLANES: Final = """
 ## Planes above the maximum
 
 Boxes of one attention entry in every head, from softmax over {keys} keys whose logits move by 0.3. The gap is the
-distance
-from the maximum to the plane, in units of the height of the box, $w_1 - L$: its mean over the box, and its largest
-value in the box, both averaged over {boxes} boxes. MaxLin, Ti-Lin and the default have the same, least mean.
+distance from the maximum to the plane, in units of the height of the box, $w_1 - L$: its mean over the box, and its
+largest value in the box, both averaged over {boxes} boxes. MaxLin, Ti-Lin and the default have the same, least mean.
 
 | plane | {heads} |
 |---|{rules}|
@@ -50,10 +49,9 @@ value in the box, both averaged over {boxes} boxes. MaxLin, Ti-Lin and the defau
 SHARES: Final = """
 ## Patches whose fate is certain
 
-One step with {tokens} tokens, one of them prefix, 3 heads, 64 features, and 70 % of the patches kept. Logits move by ε,
-values by
-ε / 8. Percent of the patches that are certainly kept or certainly discarded, mean over {seeds} seeds. The limit counts
-the patches whose fate an attack did not change.
+One step with {tokens} tokens, one of them prefix, 3 heads, 64 features, and 70 % of the patches kept. Logits move by
+ε, values by ε / 8. Percent of the patches that are certainly kept or certainly discarded, mean over {seeds} seeds. The
+limit counts the patches whose fate an attack did not change.
 
 | ε | score intervals | M multiplied out | exact pairs | limit | seconds |
 |---|---|---|---|---|---|
@@ -63,12 +61,12 @@ DROPS: Final = """
 ## A box of tokens
 
 {tokens} tokens through random linear maps, one of them prefix, 3 heads, 16 features, and 70 % of the patches kept;
-every entry of
-every token moves by ε. The drop of $D_{{ij}}$ below its value at the center, summed over pairs, relative to the drop
-that signed gradient steps reach: 1 would be exact. Mean over {seeds} seeds.
+every entry of every token moves by ε. The drop of $D_{{ij}}$ below its value at the center, summed over pairs, relative
+to the drop that signed gradient steps reach: 1 would be exact. Mean over {seeds} seeds; the largest of a seed in
+brackets. CROWN is that of auto_LiRPA, for the same pairs, where the package can be imported when this page is written.
 
-| ε | drop by intervals | drop by planes | certain by intervals, % | certain by planes, % | seconds |
-|---|---|---|---|---|---|
+| ε | drop by intervals | by auto_LiRPA's CROWN | by planes | certain by intervals, % | by planes, % | seconds |
+|---|---|---|---|---|---|---|
 """
 
 
@@ -94,7 +92,11 @@ def share_rows(*, seeds: int, tokens: int) -> Iterator[str]:
     """The rows of the second table."""
     for radius in LOGIT_RADII:
         found = [certified_shares(tokens, 3, radius=radius, seed=seed) for seed in range(seeds)]
-        yield _row(radius, found, ("intervals", "multiplied", "exact", "limit"), digits=1)
+        cells = [
+            _mean([getattr(each, way) for each in found], digits=1)
+            for way in ("intervals", "multiplied", "exact", "limit")
+        ]
+        yield _row(radius, *cells, _mean([each.seconds for each in found], digits=2))
 
 
 def drop_rows(*, seeds: int, tokens: int) -> Iterator[str]:
@@ -103,14 +105,26 @@ def drop_rows(*, seeds: int, tokens: int) -> Iterator[str]:
         found = [
             difference_drops(tokens=tokens, heads=3, features=16, radius=radius, seed=seed) for seed in range(seeds)
         ]
-        yield _row(radius, found, ("intervals", "planes", "certain_intervals", "certain_planes"), digits=2)
+        crown = [each.crown for each in found if each.crown is not None]
+        yield _row(
+            radius,
+            _mean([each.intervals for each in found], digits=2),
+            _mean(crown, digits=2) if crown else "auto_LiRPA: not available",
+            f"{_mean([each.planes for each in found], digits=2)} ({max(each.planes for each in found):.2f})",
+            _mean([each.certain_intervals for each in found], digits=1),
+            _mean([each.certain_planes for each in found], digits=1),
+            _mean([each.seconds for each in found], digits=2),
+        )
 
 
-def _row(radius: float, found: Sequence[Shares | Drops], fields: tuple[str, ...], *, digits: int) -> str:
-    """One line: the means of these fields, and of the seconds."""
-    means = (fmean(getattr(each, field) for each in found) for field in fields)
-    cells = " | ".join(f"{mean:.{digits}f}" for mean in means)
-    return f"| {radius:g} | {cells} | {fmean(each.seconds for each in found):.2f} |\n"
+def _mean(values: Sequence[float], *, digits: int) -> str:
+    """The mean, rounded."""
+    return f"{fmean(values):.{digits}f}"
+
+
+def _row(radius: float, *cells: str) -> str:
+    """One line."""
+    return f"| {radius:g} | {' | '.join(cells)} |\n"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

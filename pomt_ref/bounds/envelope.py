@@ -6,10 +6,11 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from pomt_ref.bounds.box import CLAUSE, Box
+from pomt_ref.bounds.box import CLAUSE, Box, refuse
 from pomt_ref.bounds.directed import UNDERFLOW_SLACK, UNIT, up
 from pomt_ref.bounds.linear import LinearBounds
-from pomt_ref.bounds.maximum import axis_of_maximum, knot, sort, upper_intercept
+from pomt_ref.bounds.maximum import axis_of_maximum, upper_intercept
+from pomt_ref.bounds.thresholds import knot, sort
 from pomt_ref.errors import OptionError, ShapeError, ValuesError
 
 Side = Literal["upper", "lower"]
@@ -34,7 +35,7 @@ def max_envelope(box: Box, x: Float[Tensor, "*axes"], *, dim: int | None = None)
         the envelope, with ``dim`` left out, rounded up: never below the true one.
 
     Raises:
-        PomtError: a point of another shape or outside the box.
+        PomtError: a point of another shape or outside the box, or widths that overflow.
 
     >>> box = Box(torch.tensor([0.0, 0.0]), torch.tensor([1.0, 1.0]))
     >>> max_envelope(box, torch.tensor([0.5, 0.25]))
@@ -55,7 +56,9 @@ def max_envelope(box: Box, x: Float[Tensor, "*axes"], *, dim: int | None = None)
     tallest = heights.amax(dim=-1)
     slack = 4 * (shares.shape[-1] + 4) * (UNIT * tallest + UNDERFLOW_SLACK)
     value = base + (taken * heights).sum(dim=-1) + slack
-    return torch.where(tallest > 0, up(value), base)
+    envelope = torch.where(tallest > 0, up(value), base)
+    refuse("max_envelope", "a box whose widths are finite", "envelope", envelope, ~envelope.isfinite())
+    return envelope
 
 
 def worst_gap(bounds: LinearBounds, *, side: Side = "upper") -> Float64[Tensor, "..."]:

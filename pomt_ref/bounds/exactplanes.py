@@ -9,19 +9,20 @@ any weights that sum to one, and d the deviations of :math:`z_m - w \cdot z` fro
     v - 2 s + \sum_m \max_{d_m} \bigl[(g_m + \gamma w_m - s [m = k])\, d_m + s^2 e^{c_m - c_k + d_m}\bigr]
     + \Bigl|\sum_m g_m\Bigr| \max |w \cdot (z - c)| \le 0
 
-since exp lies above its tangent and log under its own; every term is convex in its d, so largest at an end. And for
-any σ >= 0, where a_k is known to lie between l and u,
+since exp lies above its tangent and log under its own; every term is convex in its d, so largest at an end. And for any
+σ >= 0
 
 .. math::
     v + g \cdot (z - c) \ge a_k(z) \;\Leftarrow\;
-    v - \sum_m \bigl|g_m + \sigma (w_m - [m = k])\bigr| \max |z_m - c_m| \ge
-    \max_{a \in \{l, u\}} (a - \sigma \log a) + \sigma \Bigl(c_k - w \cdot c + \sum_m w_m \log w_m\Bigr)
+    v + \sigma (x - x_0) - \sum_m \bigl|g_m + \sigma (w_m - [m = k])\bigr| \max |z_m - c_m| \ge e^x
+    \quad \text{at both ends of } x, \qquad x_0 = c_k - w \cdot c + \sum_m w_m \log w_m
 
-since :math:`\log \sum_m e^{z_m} \ge w \cdot z - \sum_m w_m \log w_m` whatever w of the simplex, and a - σ log a is
-convex. For u the highest value of the plane itself will do: a share that starts below it at the center and moves
-continuously would have to cross it, where the plane already holds.
+where :math:`x = x_0 + (z_k - c_k) - w \cdot (z - c)` is linear and no less than log a, since
+:math:`\log \sum_m e^{z_m} \ge w \cdot z - \sum_m w_m \log w_m` for every w of the simplex. Its ends are those of its
+range over the box, or the logarithms of the bounds of a where these say more: the left side rises with x.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,31 +66,36 @@ def sound_below(row: ExactRow, slopes: Integers, value: Integers, *, touch: Inte
     return _or_constant(holds, slopes, value, row.least_shares)
 
 
-def sound_above(row: ExactRow, below: ExactPlanes, slopes: Integers, value: Integers) -> ExactPlanes:
+def sound_above(row: ExactRow, slopes: Integers, value: Integers) -> ExactPlanes:
     """The planes above the shares of all targets that can be shown to be sound, and constants in place of the others.
 
     Arguments:
         row: what is known of the logits.
-        below: planes that are sound, for the least that a share can be.
         slopes: (targets, keys).
         value: at the center, (targets,).
     """
-    bits, patches = row.forms.bits, slice(row.prefix, None)
-    least = np.maximum(row.least_shares, below.value - row.reach(below.slopes))
-    highest = value + row.reach(slopes) + 1
-    at_center = ceiling(whole((row.center_exponentials[patches] + 2) << bits), row.center_exponentials.sum())
-    most = np.where(at_center <= highest, np.minimum(row.most_shares, highest), row.most_shares)
-    weights = row.weights
+    bits, patches, weights = row.forms.bits, slice(row.prefix, None), row.weights
     entropy = sum(shifted_up(w * logarithm(w, bits)[1], bits) for w in weights.tolist() if w)
-    logs = row.center[patches] + shifted_up(-(weights @ row.center), bits) + entropy
-    steep = _steepness(slopes, weights, row.prefix, bits)
+    at_center = whole(row.center[patches] + shifted_up(-(weights @ row.center), bits) + entropy)
     itself = np.eye(len(weights), dtype=object)[patches] << bits
+    reach = row.reach(whole(itself - weights))
+    steep = _steepness(slopes, weights, row.prefix, bits)
     apart = abs(slopes + (steep[:, None] * (weights - itself) >> bits)) + 1
-    heights = [_height(*ends, bits) for ends in zip(least.tolist(), most.tolist(), steep.tolist(), strict=True)]
-    required = integers([height or 0 for height in heights]) + shifted_up(steep * logs, bits)
-    holds = decisions([height is not None for height in heights])
-    holds &= decisions(value >= required + shifted_up(apart @ row.alone, bits))
+    left = value - shifted_up(apart @ row.alone, bits)
+    holds = np.ones(len(value), dtype=np.bool_)
+    for end in _ends(row, at_center, reach):
+        height = left + (steep * (end - at_center) >> bits)
+        holds &= decisions(height >= exponentials_up(whole(end), bits))
     return _or_constant(holds, slopes, value, row.most_shares)
+
+
+def _ends(row: ExactRow, at_center: Integers, reach: Integers) -> Iterator[Integers]:
+    """The least and the largest x that matter for every target: of its range, or the logarithms of its share's."""
+    bits = row.forms.bits
+    least = [logarithm(share, bits)[0] if share > 0 else -(1 << 2 * bits) for share in row.least_shares.tolist()]
+    most = [logarithm(share, bits)[1] for share in row.most_shares.tolist()]
+    yield whole(np.maximum(at_center - reach, integers(least)))
+    yield whole(np.minimum(at_center + reach, integers(most)))
 
 
 def _below_by_target(row: ExactRow, slopes: Integers, value: Integers, touch: Integers) -> Decisions:
@@ -143,16 +149,6 @@ def _steepness(slopes: Integers, weights: Integers, prefix: int, bits: int) -> I
         key = int(shares.argmax())
         found.append(max((-row[key] << bits) // shares[key], 0) if shares[key] else 0)
     return integers(found)
-
-
-def _height(least: int, most: int, steep: int, bits: int) -> int | None:
-    """The largest a - σ log a between two bounds, rounded up; none if there is no largest."""
-    if steep == 0:
-        return most
-    if least <= 0 or most <= 0:
-        return None
-    ends: list[int] = [end + shifted_up(-steep * logarithm(end, bits)[0], bits) for end in (least, most)]
-    return max(ends)
 
 
 def _or_constant(holds: Decisions, slopes: Integers, value: Integers, constant: Integers) -> ExactPlanes:

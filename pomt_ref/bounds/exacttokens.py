@@ -76,7 +76,7 @@ def _sound_planes(
     for head in range(len(lower)):
         row = exact_row(forms, logits, head, query, prefix)
         below.append(sound_below(row, lower[head], lower_value[head], touch=touch[head], mixed=mixed[head]))
-        above.append(sound_above(row, below[-1], upper[head], upper_value[head]))
+        above.append(sound_above(row, upper[head], upper_value[head]))
     return below, above
 
 

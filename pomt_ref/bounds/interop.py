@@ -22,6 +22,27 @@ OPSET: Final = 18
 IR_VERSION: Final = 10
 """Version of ONNX's file format: readers refuse what is newer than they are."""
 
+NODES: Final[tuple[tuple[str, list[str], str, dict[str, int]], ...]] = (
+    ("Slice", ["X", "zero", "split", "zero"], "flat_logits", {}),
+    ("Slice", ["X", "split", "end", "zero"], "flat_values", {}),
+    ("Reshape", ["flat_logits", "logits_shape"], "logits", {}),
+    ("Reshape", ["flat_values", "values_shape"], "values", {}),
+    ("Softmax", ["logits"], "attention", {"axis": -1}),
+    ("Slice", ["attention", "from_both", "to_both", "both"], "between_patches", {}),
+    ("ReduceMax", ["between_patches", "zero"], "head_maximum", {"keepdims": 0}),
+    ("ReduceSum", ["head_maximum", "zero"], "S", {"keepdims": 0}),
+    ("Unsqueeze", ["S", "one"], "S_i", {}),
+    ("Unsqueeze", ["S", "zero"], "S_j", {}),
+    ("Sub", ["S_i", "S_j"], "D", {}),
+    ("Reshape", ["D", "flat"], "flat_D", {}),
+    ("ReduceMax", ["values", "zero"], "strongest_values", {"keepdims": 0}),
+    ("ReduceSum", ["strongest_values", "one"], "t", {"keepdims": 0}),
+    ("Softmax", ["t"], "shares", {"axis": -1}),
+    ("Slice", ["shares", "prefix", "tokens", "zero"], "p", {}),
+    ("Concat", ["flat_D", "t", "p"], "Y", {"axis": 0}),
+)
+"""The network: an operator, what it reads, what it writes, and its attributes."""
+
 
 def to_onnx(step: Step) -> Any:  # noqa: ANN401 -- onnx.ModelProto, which an environment without onnx cannot name
     r"""LIN-1: D and t of one step as an ONNX network in float64, of logits and values, for one sample.
@@ -44,50 +65,18 @@ def to_onnx(step: Step) -> Any:  # noqa: ANN401 -- onnx.ModelProto, which an env
     onnx = _load_onnx()
     if step.logits is None:
         raise OptionError("to_onnx", CLAUSE, "a step of logits", "one of attention")
-    _, heads, tokens, features = step.values.shape
-    patches = tokens - step.prefix
-    split, end = heads * tokens**2, heads * tokens * (tokens + features)
-    make, double = onnx.helper.make_node, onnx.TensorProto.DOUBLE
-    nodes = [
-        make("Slice", ["X", "zero", "split", "zero"], ["flat_logits"]),
-        make("Slice", ["X", "split", "end", "zero"], ["flat_values"]),
-        make("Reshape", ["flat_logits", "logits_shape"], ["logits"]),
-        make("Reshape", ["flat_values", "values_shape"], ["values"]),
-        make("Softmax", ["logits"], ["attention"], axis=-1),
-        make("Slice", ["attention", "from_both", "to_both", "both"], ["between_patches"]),
-        make("ReduceMax", ["between_patches", "zero"], ["head_maximum"], keepdims=0),
-        make("ReduceSum", ["head_maximum", "zero"], ["S"], keepdims=0),
-        make("Unsqueeze", ["S", "one"], ["S_i"]),
-        make("Unsqueeze", ["S", "zero"], ["S_j"]),
-        make("Sub", ["S_i", "S_j"], ["D"]),
-        make("Reshape", ["D", "flat"], ["flat_D"]),
-        make("ReduceMax", ["values", "zero"], ["strongest_values"], keepdims=0),
-        make("ReduceSum", ["strongest_values", "one"], ["t"], keepdims=0),
-        make("Softmax", ["t"], ["shares"], axis=-1),
-        make("Slice", ["shares", "prefix", "tokens", "zero"], ["p"]),
-        make("Concat", ["flat_D", "t", "p"], ["Y"], axis=0),
-    ]
-    numbers = {
-        "zero": [0],
-        "one": [1],
-        "flat": [-1],
-        "both": [1, 2],
-        "split": [split],
-        "end": [end],
-        "logits_shape": [heads, tokens, tokens],
-        "values_shape": [heads, tokens, features],
-        "from_both": [step.prefix] * 2,
-        "to_both": [tokens] * 2,
-        "prefix": [step.prefix],
-        "tokens": [tokens],
-    }
-    info = onnx.helper.make_tensor_value_info
+    numbers = _sizes(step)
+    (inputs,), (outputs,) = numbers["end"], numbers["outputs"]
+    make, info, double, whole = (
+        *(onnx.helper.make_node, onnx.helper.make_tensor_value_info),
+        *(onnx.TensorProto.DOUBLE, onnx.TensorProto.INT64),
+    )
     graph = onnx.helper.make_graph(
-        nodes,
+        [make(kind, reads, [writes], **options) for kind, reads, writes, options in NODES],
         "pomt_step",
-        [info("X", double, (end,))],
-        [info("Y", double, (patches**2 + tokens + patches,))],
-        [onnx.helper.make_tensor(k, onnx.TensorProto.INT64, [len(v)], v) for k, v in numbers.items()],
+        [info("X", double, (inputs,))],
+        [info("Y", double, (outputs,))],
+        [onnx.helper.make_tensor(name, whole, [len(value)], value) for name, value in numbers.items()],
     )
     opsets = [onnx.helper.make_opsetid("", OPSET)]
     model = onnx.helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="pomt_ref")
@@ -144,6 +133,27 @@ def to_vnnlib(certificate: Certificate, i: int, j: int, *, sample: int = 0) -> s
     falls = [f"(<= (+ Y[{d}] (* {_number(m)} Y[{p + i}]) (* {_number(-m)} Y[{p + j}])) 0.0)" for m in largest]
     lines.append(f"(assert (or {' '.join(falls)}))")
     return "\n".join(lines) + "\n"
+
+
+def _sizes(step: Step) -> dict[str, list[int]]:
+    """The whole numbers that the network reads, by name; and how many outputs it has."""
+    _, heads, tokens, features = step.values.shape
+    patches, split = tokens - step.prefix, heads * tokens**2
+    return {
+        "zero": [0],
+        "one": [1],
+        "flat": [-1],
+        "both": [1, 2],
+        "split": [split],
+        "end": [split + heads * tokens * features],
+        "logits_shape": [heads, tokens, tokens],
+        "values_shape": [heads, tokens, features],
+        "from_both": [step.prefix] * 2,
+        "to_both": [tokens] * 2,
+        "prefix": [step.prefix],
+        "tokens": [tokens],
+        "outputs": [patches**2 + tokens + patches],
+    }
 
 
 def _load_onnx() -> ModuleType:

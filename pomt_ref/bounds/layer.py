@@ -20,6 +20,10 @@ from pomt_ref.errors import DtypeError, KindError, ShapeError
 FAR_BELOW: Final = 2.0**-40
 """Rounding granted to a bound, relative to the sizes of all it is made of: 2¹³ units, for as many operations."""
 
+UNDERFLOWN: Final = 2.0**-80
+"""Added to those sizes: far more than underflow can take. Logits and value sums that differ by 2⁻¹²⁰ have the same
+exponentials in any arithmetic here."""
+
 NORM_ROOM: Final = 1 + 2.0**-10
 """A spectral norm is taken this much larger: whoever checks it may then do so with 30 digits."""
 
@@ -114,20 +118,33 @@ def logit_forms(tokens: Box, layer: AttentionLayer, sample: int) -> Forms:
     reach = x.abs() + radius
     largest_q = torch.einsum("hdc,nc->hnd", layer.query_weight.abs(), reach) + layer.query_bias.abs().unsqueeze(1)
     largest_k = torch.einsum("hdc,nc->hnd", layer.key_weight.abs(), reach) + layer.key_bias.abs().unsqueeze(1)
-    size = layer.scale * largest_q @ largest_k.mT
-    by_entries = torch.einsum("nc,hce,me->hnm", radius, product.abs(), radius)
-    lengths = radius.norm(dim=1)
-    norms = NORM_ROOM * torch.linalg.matrix_norm(product, 2)
-    by_norm = norms.reshape(-1, 1, 1) * lengths.unsqueeze(1) * lengths
+    size = layer.scale * largest_q @ largest_k.mT + UNDERFLOWN
+    expected = "finite products of tokens and weights"
+    refuse("certify_tokens", expected, "size", size, ~size.isfinite())
+    refuse("certify_tokens", "finite products of weights", "product", product, ~product.isfinite())
     return Forms(
         center=layer.scale * q @ k.mT,
         by_query=layer.scale * torch.einsum("hnd,hdc->hnc", k, layer.query_weight),
         by_key=layer.scale * torch.einsum("hnd,hdc->hnc", q, layer.key_weight),
-        # Entry by entry, or by the spectral norm; what rounding hides in either is relative to the sizes.
-        remainder=layer.scale * torch.minimum(by_entries, by_norm) + FAR_BELOW * size,
+        remainder=layer.scale * _second_order(product, radius) + FAR_BELOW * size,
         size=size,
         radius=radius,
     )
+
+
+def _second_order(
+    product: Float64[Tensor, "heads channels channels"], radius: Float64[Tensor, "tokens channels"]
+) -> Float64[Tensor, "heads queries keys"]:
+    """A bound of the product of two deviations: entry by entry, or by the spectral norm."""
+    by_entries = torch.einsum("nc,hce,me->hnm", radius, product.abs(), radius)
+    # Scaled before it is measured: the square of a small number is none.
+    widest = radius.amax(dim=1)
+    lengths = widest * (radius / widest.clamp(min=torch.finfo(radius.dtype).tiny).unsqueeze(1)).norm(dim=1)
+    norms = NORM_ROOM * torch.linalg.matrix_norm(product, 2)
+    by_norm = norms.reshape(-1, 1, 1) * lengths.unsqueeze(1) * lengths
+    # What products of weights lose where they underflow, times both deviations, in an order that does not overflow.
+    lost = 2.0**-530 * radius.sum(dim=1)
+    return torch.minimum(by_entries, by_norm) + product.shape[1] * lost.unsqueeze(1) * lost
 
 
 def center_and_radius(tokens: Box) -> tuple[Float64[Tensor, "tokens channels"], Float64[Tensor, "tokens channels"]]:
@@ -156,7 +173,9 @@ def projection_bounds(
     lo = torch.einsum(equation, positive, tokens.lo) + torch.einsum(equation, negative, tokens.hi) + shift
     hi = torch.einsum(equation, positive, tokens.hi) + torch.einsum(equation, negative, tokens.lo) + shift
     largest = torch.maximum(tokens.lo.abs(), tokens.hi.abs())
-    slack = FAR_BELOW * (torch.einsum(equation, weight.abs(), largest) + shift.abs())
+    slack = FAR_BELOW * (torch.einsum(equation, weight.abs(), largest) + shift.abs() + UNDERFLOWN)
+    expected = "finite products of tokens and weights"
+    refuse("certify_tokens", expected, "size", slack, ~slack.isfinite())
     return Box(lo - slack, hi + slack)
 
 
@@ -175,6 +194,6 @@ def _product_bounds(queries: Box, keys: Box, scale: float) -> Box:
     """The range of q · k with every feature on its own: what nothing better may ever exceed."""
     ends = [left.unsqueeze(3) * right.unsqueeze(2) for left in (queries.lo, queries.hi) for right in (keys.lo, keys.hi)]
     products = torch.stack(ends)
-    slack = FAR_BELOW * products.abs().amax(dim=0).sum(dim=-1) * scale
+    slack = FAR_BELOW * (products.abs().amax(dim=0).sum(dim=-1) * scale + UNDERFLOWN)
     lo, hi = products.amin(dim=0).sum(dim=-1), products.amax(dim=0).sum(dim=-1)
     return Box(lo * scale - slack, hi * scale + slack)

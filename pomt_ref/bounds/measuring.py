@@ -10,21 +10,20 @@ from jaxtyping import Bool, Float64
 from torch import Tensor
 
 from pomt_ref.bounds.box import Box
-from pomt_ref.bounds.certificate import Certificate, certify
+from pomt_ref.bounds.certificate import certify
 from pomt_ref.bounds.deciding import certain_order, fates
 from pomt_ref.bounds.differences import attention_sum_bounds, batch_max_bounds
 from pomt_ref.bounds.envelope import worst_gap
 from pomt_ref.bounds.layer import AttentionLayer
+from pomt_ref.bounds.limits import attacked, attacked_differences, token_sums
 from pomt_ref.bounds.linear import LinearBounds
+from pomt_ref.bounds.lirpa import find_lirpa, lirpa_differences
 from pomt_ref.bounds.maximum import Upper, relax_max
 from pomt_ref.bounds.softmax import softmax_bounds
 from pomt_ref.bounds.tokens import certify_tokens
 
 NODES: Final = 24
 """Gauss-Legendre nodes an interval: exact for products of up to 47 linear factors."""
-
-STRONGER_STEPS: Final = 60
-"""Steps of the attack on differences; 150 steps find less than a thousandth more."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +61,8 @@ class Drops:
     radius: float
     intervals: float
     """By the exact range over the box of logits that the tokens allow."""
+    crown: float | None
+    """By auto_LiRPA's CROWN; none where the package cannot be imported."""
     planes: float
     """By linear planes, intersected with it."""
     certain_intervals: float
@@ -170,27 +171,6 @@ def certified_shares(tokens: int, heads: int, *, radius: float, seed: int) -> Sh
     )
 
 
-def attacked(certificate: Certificate) -> Bool[Tensor, "batch patches"]:
-    """Patches whose fate some point of the box changes: each pushed up or down, the others the other way or in part."""
-    step = certificate.step
-    assert step.logits is not None  # noqa: S101 -- measured on logits
-    boxes = (step.logits, step.values)
-    scores = _scores(boxes[0].center, boxes[1].center)
-    before = _kept(scores, step.keep)
-    cut = scores.sort(dim=1, descending=True).values[:, step.keep - 1 : step.keep]
-    near = (scores - cut).abs().argsort(dim=1)[0]
-    changed = torch.zeros_like(before)
-    for patch in range(before.shape[1]):
-        falls = bool(before[0, patch])
-        for others in (0, 3, len(near) // 8, len(near) // 3, len(near)):
-            points = [
-                _pushed(box, patch + 1, near[:others] + 1, axis, falls=falls)
-                for box, axis in zip(boxes, (3, 2), strict=True)
-            ]
-            changed |= _kept(_scores(points[0], points[1]), step.keep) != before
-    return changed
-
-
 def difference_drops(*, tokens: int, heads: int, features: int, radius: float, seed: int) -> Drops:
     """A random layer of linear maps, the first token a prefix: planes, intervals and an attack."""
     generator = torch.Generator().manual_seed(seed)
@@ -206,14 +186,16 @@ def difference_drops(*, tokens: int, heads: int, features: int, radius: float, s
     seconds = time.perf_counter() - start
     step = certificate.step
     intervals = certify(logits=step.logits, values=step.values, keep=keep)
-    sums = _token_sums(center, layer)
+    sums = token_sums(center, layer)
     middle = sums.unsqueeze(2) - sums.unsqueeze(1)
     reached = float((middle - attacked_differences(box, layer)).sum())
     if (certificate.attention.lo < intervals.attention.lo).any():
         raise AssertionError("planes are looser than intervals")
+    lirpa = find_lirpa()
     return Drops(
         radius,
         float((middle - intervals.attention.lo).sum()) / reached,
+        None if lirpa is None else float((middle - lirpa_differences(lirpa, box, layer)).sum()) / reached,
         float((middle - certificate.attention.lo).sum()) / reached,
         100 * intervals.share,
         100 * certificate.share,
@@ -221,53 +203,6 @@ def difference_drops(*, tokens: int, heads: int, features: int, radius: float, s
     )
 
 
-def attacked_differences(box: Box, layer: AttentionLayer) -> Float64[Tensor, "1 patches patches"]:
-    """The least S_i - S_j that signed gradient steps find for every pair, from the center and two random points."""
-    patches = box.shape[1] - 1
-    generator = torch.Generator().manual_seed(0)
-    found = torch.full((1, patches, patches), torch.inf, dtype=torch.float64)
-    for i in range(patches):
-        for start in range(3):
-            share = torch.rand(patches, *box.shape[1:], generator=generator, dtype=torch.float64)
-            points = box.lo + (share if start else 0.5) * (box.hi - box.lo) * torch.ones_like(share)
-            for step in range(STRONGER_STEPS + 1):
-                asked = points.detach().requires_grad_()
-                sums = _token_sums(asked, layer)
-                difference = sums[:, i] - sums.diagonal()
-                found[0, i] = torch.minimum(found[0, i], difference.detach())
-                (slope,) = torch.autograd.grad(difference.sum(), asked)
-                length = max(0.5 * (1 - step / (0.9 * STRONGER_STEPS)), 0.01) / 2
-                points = (points - length * (box.hi - box.lo) * slope.sign()).clamp(box.lo, box.hi)
-    return found
-
-
 def _percent(order: Bool[Tensor, "batch patches patches"], keep: int) -> float:
     """The share of patches whose fate an order decides."""
     return 100 * float((~fates(order, keep=keep).undetermined).double().mean())
-
-
-def _scores(logits: Tensor, values: Tensor) -> Float64[Tensor, "batch patches"]:
-    """s at a point, one prefix token."""
-    sums = logits.softmax(dim=-1)[:, :, 1:, 1:].amax(dim=1).sum(dim=1)
-    return sums / sums.max() + values.amax(dim=1).sum(dim=-1).softmax(dim=-1)[:, 1:]
-
-
-def _kept(scores: Float64[Tensor, "batch patches"], keep: int) -> Bool[Tensor, "batch patches"]:
-    """Which patches these scores keep."""
-    return torch.zeros_like(scores, dtype=torch.bool).scatter(1, scores.topk(keep, dim=1).indices, value=True)
-
-
-def _pushed(box: Box, token: int, others: Tensor, axis: int, *, falls: bool) -> Tensor:
-    """One token at one end, some others at the other end, the rest at the center."""
-    point = box.center.clone()
-    ends = (box.lo, box.hi) if falls else (box.hi, box.lo)
-    for place, end in ((others, ends[1]), (torch.tensor([token]), ends[0])):
-        point.index_copy_(axis, place, end.index_select(axis, place))
-    return point
-
-
-def _token_sums(x: Tensor, layer: AttentionLayer) -> Float64[Tensor, "batch patches"]:
-    """S of tokens, one prefix token."""
-    q = torch.einsum("hdc,bnc->bhnd", layer.query_weight, x) + layer.query_bias.unsqueeze(1)
-    k = torch.einsum("hdc,bnc->bhnd", layer.key_weight, x) + layer.key_bias.unsqueeze(1)
-    return (layer.scale * q @ k.mT).softmax(dim=-1)[:, :, 1:, 1:].amax(dim=1).sum(dim=1)

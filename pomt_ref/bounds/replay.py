@@ -11,7 +11,7 @@ from torch import Tensor
 from pomt_ref.bounds.box import Box
 from pomt_ref.bounds.exact import bits_for, difference_sup, row_of
 from pomt_ref.bounds.exacttokens import DerivedTokens, derive_tokens
-from pomt_ref.bounds.fixedpoint import Integers, ceiling, integers, whole
+from pomt_ref.bounds.fixedpoint import Integers, ceiling, digits, integers, whole
 from pomt_ref.bounds.steps import Step
 
 Range = tuple[Float64[np.ndarray, "..."], Float64[np.ndarray, "..."]]
@@ -72,7 +72,7 @@ def replay(
         mean: claimed bounds of the mean row.
         weights: of heads, for planes in the tokens; suggested, not claimed.
     """
-    bits = bits_for(Fraction(max(_spread(box) for box in (step.logits, step.value_sums) if box is not None)))
+    bits = _bits(step)
     samples = [derive(step, sample, bits) for sample in range(len(order))]
     by_boxes = order & _derived_orders(step, samples, margin)
     refuted: list[str] = []
@@ -116,6 +116,14 @@ def _narrowed(each: Derived, tokens: DerivedTokens) -> Derived:
         sums_high=whole(np.minimum(each.sums_high, tokens.sums_high)),
         attention=whole(np.minimum(each.attention, tokens.attention)),
     )
+
+
+def _bits(step: Step) -> int:
+    """Digits of the unit: enough for exponentials, and for attention to be exact."""
+    bits = bits_for(Fraction(max(_spread(box) for box in (step.logits, step.value_sums) if box is not None)))
+    if step.attention is None:
+        return bits
+    return max(bits, digits(side.cpu().numpy() for side in _sides(step.attention)))
 
 
 def _tops(step: Step, samples: list[Derived]) -> list[tuple[int, int]]:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from pomt_ref.bounds.box import Box
 from pomt_ref.bounds.layer import FAR_BELOW, Forms
-from pomt_ref.bounds.softmax import softmax_bounds
+from pomt_ref.bounds.softmax import TINY, softmax_bounds
 from pomt_ref.bounds.steps import Step
 
 SMALLEST_SHARE: Final = 1e-280
@@ -59,7 +59,7 @@ def step_planes(forms: Forms, step: Step, sample: int) -> Iterator[tuple[int, So
 
 
 def row_planes(forms: Forms, logits: Box, shares: Box, query: int) -> SoftmaxPlanes:
-    """Planes for the row of one query: from what is known of its shares, and from what the planes say of them.
+    """Planes for the row of one query: the better of two ways below, with room for rounding.
 
     Arguments:
         forms: the logits of the sample as forms.
@@ -69,45 +69,58 @@ def row_planes(forms: Forms, logits: Box, shares: Box, query: int) -> SoftmaxPla
     """
     differences = row_differences(forms, logits, query)
     lo, hi = (1 / side.exp().sum(dim=-1) for side in (differences.hi, differences.lo))
-    shares = shares.intersect(Box(lo * (1 - FAR_BELOW), (hi * (1 + FAR_BELOW)).clamp(max=1)))
-    planes = _planes(forms, differences, shares, query)
-    lo = planes.lower_value - _reach(forms, planes.lower, planes.lower_value, query)
-    hi = planes.upper_value + _reach(forms, planes.upper, planes.upper_value, query)
-    return _planes(forms, differences, shares.intersect(Box(lo, hi)), query)
+    shares = shares.intersect(Box(lo * (1 - FAR_BELOW), (hi * (1 + FAR_BELOW) + TINY).clamp(max=1)))
+    center = forms.center[:, query]
+    means = _means(forms, query)
+    lower, lower_value = planes_below(center, differences, shares)
+    upper, upper_value = planes_above(center, means.reach, shares)
+    nothing = torch.zeros_like(lower_value)
+    planes = SoftmaxPlanes(lower, lower_value, lower_value, nothing, upper, upper_value)
+    return _with_room(forms, query, _better_below(means, planes))
 
 
-def softmax_planes(center: Float64[Tensor, "heads keys"], differences: Box, shares: Box) -> SoftmaxPlanes:
-    r"""LIN-1: planes below and above every share of one row.
+def planes_below(center: Float64[Tensor, "heads keys"], differences: Box, shares: Box) -> tuple[Tensor, Tensor]:
+    r"""LIN-1: planes below every share of one row: slopes (heads, targets, keys), and values at the center.
 
     .. math:: a_k = 1 / y, \qquad y = \sum_m e^{t_m}, \qquad t_m = \mathrm{logit}_m - \mathrm{logit}_k
 
-    Below: every exponential is under its chord, so y is under a linear function, and 1 / y over its tangent there.
-    Above: log y is convex in t, so a = exp(-log y) is under exp of a linear function, and that under the chord of exp
-    between the logarithms of the share's bounds.
+    Every exponential is under its chord, so y is under a linear function, and 1 / y over its tangent there.
 
     Arguments:
         center: the logits at the center of the box.
         differences: bounds of t, (heads, targets, keys), as narrow as is known.
-        shares: bounds of the shares, (heads, targets).
+        shares: bounds of the shares, (heads, targets), for where there is no plane.
     """
     middle = center.unsqueeze(1) - center.unsqueeze(2)
     width = differences.hi - differences.lo
     rise = differences.lo.exp() * torch.where(width > 0, width.expm1() / width, 1.0)
     total = (differences.lo.exp() + rise * (middle - differences.lo)).sum(dim=-1)
     lower = _on_logits(-rise / total.unsqueeze(-1) ** 2)
+    return _or_constant(lower, 1 / total, shares.lo, least=1 / total)
 
-    exponentials = middle.exp()
-    whole = exponentials.sum(dim=-1)
-    bottom = shares.lo.log()
-    span = shares.hi.log() - bottom
-    steep = shares.lo * torch.where(span > 0, span.expm1() / span, 1.0)
-    upper = _on_logits(-(steep / whole).unsqueeze(-1) * exponentials)
-    upper_value = shares.lo - steep * (whole.log() + bottom)
-    lower, lower_value = _or_constant(lower, 1 / total, shares.lo, least=1 / total)
-    nothing = torch.zeros_like(lower_value)
-    return SoftmaxPlanes(
-        lower, lower_value, lower_value, nothing, *_or_constant(upper, upper_value, shares.hi, least=shares.lo)
-    )
+
+def planes_above(
+    center: Float64[Tensor, "heads keys"], reach: Float64[Tensor, "heads targets"], shares: Box
+) -> tuple[Tensor, Tensor]:
+    r"""LIN-1: planes above every share of one row: slopes (heads, targets, keys), and values at the center.
+
+    .. math:: \log a_k = z_k - \log \sum_m e^{z_m} \;\le\; x = \log a_k(c) + (z_k - c_k) - \sum_m a_m(c) (z_m - c_m)
+
+    log a is concave, so under its tangent x, which is linear; exp x is under its chord over the range of x, as far as
+    the share's bounds do not say more.
+
+    Arguments:
+        center: c, the logits at the center of the box.
+        reach: how far x goes from its value at the center.
+        shares: bounds of the shares, (heads, targets).
+    """
+    at_center = center.log_softmax(dim=-1)
+    bottom = torch.maximum(at_center - reach, shares.lo.log())
+    top = torch.minimum(at_center + reach, shares.hi.log())
+    span = top - bottom
+    steep = bottom.exp() * torch.where(span > 0, span.expm1() / span, 1.0)
+    upper = _on_logits(-steep.unsqueeze(-1) * at_center.exp().unsqueeze(1))
+    return _or_constant(upper, bottom.exp() + steep * (at_center - bottom), shares.hi, least=shares.lo)
 
 
 def sizes(
@@ -117,9 +130,29 @@ def sizes(
     return value.abs() + torch.einsum("htm,hm->ht", slopes.abs(), forms.size[:, query])
 
 
-def _planes(forms: Forms, differences: Box, shares: Box, query: int) -> SoftmaxPlanes:
-    """The better planes of both ways, with room for rounding."""
-    planes = _better_below(forms, query, softmax_planes(forms.center[:, query], differences, shares))
+@dataclass(frozen=True)
+class Means:
+    """The logits of one row relative to their mean, weighted by the shares w at the center."""
+
+    weights: Float64[Tensor, "heads keys"]
+    """w."""
+    value: Float64[Tensor, "heads keys"]
+    """At the center."""
+    reach: Float64[Tensor, "heads keys"]
+    """How far they go from there: less far than a difference to one logit."""
+
+
+def _means(forms: Forms, query: int) -> Means:
+    """The logits of a row relative to their mean."""
+    weights = forms.center[:, query].softmax(dim=-1)
+    keys = weights.shape[1]
+    apart = torch.eye(keys, dtype=weights.dtype, device=weights.device) - weights.unsqueeze(1)
+    value = torch.einsum("hmj,hj->hm", apart, forms.center[:, query])
+    return Means(weights, value, _reach(forms, apart, value, query))
+
+
+def _with_room(forms: Forms, query: int, planes: SoftmaxPlanes) -> SoftmaxPlanes:
+    """Planes moved outward by what rounding can be."""
     return replace(
         planes,
         lower_value=planes.lower_value - FAR_BELOW * sizes(forms, planes.lower, planes.lower_value, query),
@@ -127,7 +160,7 @@ def _planes(forms: Forms, differences: Box, shares: Box, query: int) -> SoftmaxP
     )
 
 
-def _better_below(forms: Forms, query: int, planes: SoftmaxPlanes) -> SoftmaxPlanes:
+def _better_below(means: Means, planes: SoftmaxPlanes) -> SoftmaxPlanes:
     r"""Lower planes by another way, wherever they are higher at the center.
 
     .. math:: a_k = e^{z_k - \log \sum_m e^{z_m}}, \qquad z_m = \mathrm{logit}_m - \sum_j w_j \, \mathrm{logit}_j
@@ -135,18 +168,14 @@ def _better_below(forms: Forms, query: int, planes: SoftmaxPlanes) -> SoftmaxPla
     With w the shares at the center, z moves less than a difference to one logit. The sum is under its chords, its
     logarithm under a tangent, and exp over one.
     """
-    weights = forms.center[:, query].softmax(dim=-1)
-    keys = weights.shape[1]
-    apart = torch.eye(keys, dtype=weights.dtype, device=weights.device) - weights.unsqueeze(1)
-    value = torch.einsum("hmj,hj->hm", apart, forms.center[:, query])
-    reach = _reach(forms, apart, value, query)
-    low = (value - reach).exp()
-    rise = torch.where(reach > 0, low * (2 * reach).expm1() / (2 * reach), low)
-    total = (low + rise * reach).sum(dim=-1, keepdim=True)
-    share = value.exp() / total
+    low = (means.value - means.reach).exp()
+    rise = torch.where(means.reach > 0, low * (2 * means.reach).expm1() / (2 * means.reach), low)
+    total = (low + rise * means.reach).sum(dim=-1, keepdim=True)
+    share = means.value.exp() / total
     steep = rise / total
-    below = torch.eye(keys, dtype=weights.dtype, device=weights.device) - steep.unsqueeze(1)
-    below = below + (steep.sum(dim=-1, keepdim=True) - 1).unsqueeze(-1) * weights.unsqueeze(1)
+    itself = torch.eye(steep.shape[1], dtype=steep.dtype, device=steep.device)
+    lift = steep.sum(dim=-1, keepdim=True) - 1
+    below = itself - steep.unsqueeze(1) + (lift * means.weights).unsqueeze(1)
     lower = share.unsqueeze(-1) * below
     better = (share > planes.lower_value.clamp(min=SMALLEST_SHARE)) & lower.isfinite().all(dim=-1)
     return replace(
@@ -154,7 +183,7 @@ def _better_below(forms: Forms, query: int, planes: SoftmaxPlanes) -> SoftmaxPla
         lower=torch.where(better.unsqueeze(-1), lower, planes.lower),
         lower_value=torch.where(better, share, planes.lower_value),
         touch=torch.where(better, share, planes.touch),
-        mixed=torch.where(better, share * (1 - steep.sum(dim=-1, keepdim=True)), planes.mixed),
+        mixed=torch.where(better, -share * lift, planes.mixed),
     )
 
 

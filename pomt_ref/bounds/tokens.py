@@ -17,7 +17,15 @@ from pomt_ref.bounds.box import CLAUSE, Box
 from pomt_ref.bounds.certificate import Certificate, decide, sum_bounds
 from pomt_ref.bounds.differences import antisymmetric, value_sum_bounds
 from pomt_ref.bounds.headplanes import Planes, strongest_above, strongest_below
-from pomt_ref.bounds.layer import FAR_BELOW, AttentionLayer, Forms, logit_bounds, logit_forms, projection_bounds
+from pomt_ref.bounds.layer import (
+    FAR_BELOW,
+    UNDERFLOWN,
+    AttentionLayer,
+    Forms,
+    logit_bounds,
+    logit_forms,
+    projection_bounds,
+)
 from pomt_ref.bounds.maximum import relax_max
 from pomt_ref.bounds.softplanes import step_planes
 from pomt_ref.bounds.steps import Arithmetic, Step
@@ -170,7 +178,7 @@ def _concretised(
     largest = torch.maximum(tokens.lo.abs(), tokens.hi.abs())
     size = torch.einsum("bhnd,hdc,bnc->bn", slopes.abs(), layer.value_weight.abs(), largest)
     size = size + torch.einsum("bhnd,hd->bn", slopes.abs(), layer.value_bias.abs()) + intercept.abs().sum(dim=-1)
-    return (weight * ends).sum(dim=-1) + shift + sign * FAR_BELOW * size
+    return (weight * ends).sum(dim=-1) + shift + sign * FAR_BELOW * (size + UNDERFLOWN)
 
 
 def _check_tokens(tokens: Box, layer: AttentionLayer) -> None:

@@ -119,11 +119,12 @@ def holds_below(variables: Variables, plane: Plane) -> None:
             )
 
 
-def touches(variables: Variables, plane: Plane) -> None:
-    """LIN-1: an upper intercept is as low as its slopes allow, up to rounding: some corner lies on the plane."""
+def touches(variables: Variables, plane: Plane) -> Fraction:
+    """LIN-1: an upper intercept is as low as its slopes allow, up to rounding; answers by how much it is not."""
     slack = min(plane.at(corner) - max(corner) for corner in variables.corners())
     if slack > ROUNDED * variables.size:
         raise LawViolation("LIN-1", f"upper plane could be lower by {float(slack):.3g}")
+    return slack
 
 
 def gap_above(variables: Variables, plane: Plane) -> Fraction:
@@ -137,19 +138,22 @@ def gap_below(variables: Variables, plane: Plane) -> Fraction:
     return max(max(corner) - plane.at(corner) for corner in variables.corners())
 
 
-def has_least_volume(variables: Variables, plane: Plane) -> None:
-    """LIN-1: no P_t has less volume over the box, which for a plane is its height at the middle."""
+def has_least_volume(variables: Variables, plane: Plane) -> Fraction:
+    """LIN-1: no P_t has less volume over the box, which for a plane is its height at the middle; answers how much."""
     middle = [(low + high) / 2 for low, high in zip(variables.lower, variables.upper, strict=True)]
     best = min(family_plane(variables, t).at(middle) for t in variables.knots)
-    if plane.at(middle) > best + ROUNDED * variables.size:
-        raise LawViolation("LIN-1", f"volume above the least by {float(plane.at(middle) - best):.3g} a unit of base")
+    excess = plane.at(middle) - best
+    if excess > ROUNDED * variables.size:
+        raise LawViolation("LIN-1", f"volume above the least by {float(excess):.3g} a unit of base")
+    return excess
 
 
-def has_least_gap(variables: Variables, plane: Plane, *, among: tuple[Fraction, Fraction]) -> None:
-    """LIN-1: no P_t with t between two numbers has a smaller worst gap."""
+def has_least_gap(variables: Variables, plane: Plane, *, among: tuple[Fraction, Fraction]) -> Fraction:
+    """LIN-1: no P_t with t between two numbers has a smaller worst gap; answers how much smaller one is."""
     best, found = least_gap(variables, *among), gap_above(variables, plane)
     if found > best + ROUNDED * variables.size:
         raise LawViolation("LIN-1", f"worst gap {float(found):.6g}, expected {float(best):.6g}")
+    return found - best
 
 
 def least_gap(variables: Variables, least: Fraction, most: Fraction) -> Fraction:

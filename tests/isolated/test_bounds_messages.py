@@ -174,6 +174,11 @@ REFUSALS: Final[list[tuple[Callable[[], object], str, str]]] = [
         "max_envelope: expected x inside the box (LIN-1), got a point outside, or NaN",
     ),
     (
+        lambda: max_envelope(Box(HUGE.lo * 1.7, HUGE.hi * 1.7), HUGE.hi),
+        "ValuesError",
+        "max_envelope: expected a box whose widths are finite (LIN-1), got envelope[0, 0, 0] = nan",
+    ),
+    (
         lambda: worst_gap(relax_max(PAIR), side="left"),  # type: ignore[arg-type]
         "OptionError",
         "worst_gap: expected side in ('upper', 'lower') (LIN-1), got side='left'",
@@ -310,6 +315,34 @@ REFUSALS: Final[list[tuple[Callable[[], object], str, str]]] = [
         lambda: of_tokens(tokens=box(1, 4, 6)),
         "ShapeError",
         "certify_tokens: expected tokens of shape (batch, tokens, 5) (LIN-1), got (1, 4, 6)",
+    ),
+    (
+        lambda: of_tokens(tokens=box(1, 4, 5, size=3e38), layer=replace(LAYER, key_weight=WEIGHT.double() * 1e280)),
+        "ValuesError",
+        "certify_tokens: expected finite products of tokens and weights (LIN-1), got size[0, 0, 0] = inf",
+    ),
+    (
+        lambda: of_tokens(layer=replace(LAYER, value_weight=WEIGHT.double() * 1e308)),
+        "ValuesError",
+        "certify_tokens: expected finite products of tokens and weights (LIN-1), got size[0, 0, 0, 0] = inf",
+    ),
+    (
+        lambda: of_tokens(
+            tokens=box(1, 4, 5, size=1e-30),
+            layer=replace(LAYER, query_weight=WEIGHT.double() * 1e160, key_weight=WEIGHT.double() * 1e150),
+        ),
+        "ValuesError",
+        "certify_tokens: expected finite products of weights (LIN-1), got product[0, 0, 0] = inf",
+    ),
+    (
+        lambda: of_tokens(layer=replace(LAYER, key_weight=WEIGHT * 1e38), arithmetic="float32"),
+        "ValuesError",
+        "certify_tokens: expected sums that the arithmetic holds (FLOAT-1), got margin[0, 0] = inf",
+    ),
+    (
+        lambda: of_tokens(arithmetic="float16"),
+        "OptionError",
+        "certify_tokens: expected arithmetic in ('real', 'float32', 'float64') (LIN-1), got arithmetic='float16'",
     ),
     (
         lambda: of_tokens(keep=9),
