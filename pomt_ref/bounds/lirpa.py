@@ -21,9 +21,9 @@ class Sums(nn.Module):
     def __init__(self, layer: AttentionLayer) -> None:
         """Keep the linear maps of queries and keys, head by head."""
         super().__init__()
-        self.queries = nn.ModuleList(map(_linear, layer.query_weight, layer.query_bias))
-        self.keys = nn.ModuleList(map(_linear, layer.key_weight, layer.key_bias))
-        self.scale = layer.scale
+        self.queries: nn.ModuleList = nn.ModuleList(map(_linear, layer.query_weight, layer.query_bias))
+        self.keys: nn.ModuleList = nn.ModuleList(map(_linear, layer.key_weight, layer.key_bias))
+        self.scale: float = layer.scale
 
     def forward(self, x: Float64[Tensor, "batch tokens channels"]) -> Float64[Tensor, "batch patches"]:
         """The clauses POMT-ATT-1 as they stand, but for the maximum."""
