@@ -52,6 +52,7 @@ class TestStreaming:
         q, k, _ = layer(case, device)
         lse = torch.tensor(case.lse).to(device, getattr(torch, normative(dtype).name))
         sums = attention_sums_from_lse(q, k, lse, prefix=case.shape.prefix, rows=case.shape.rows)
+        assert sums.dtype == getattr(torch, normative(dtype).name)
         sums_from_a_logsumexp_are_those_of_the_matrix(case, to_numpy(sums))
 
     @given(data=st.data())

@@ -779,8 +779,15 @@ class TestRequire:
     """``require`` holds one clause on one case: what a snippet ends with."""
 
     def test_require_accepts_the_honest(self) -> None:
-        require("POMT-RANK-1", made(), honest)
+        seen: list[int] = []
+
+        def counted(x: Tensor, attn: Tensor, v: Tensor, *, prefix: int, keep: int) -> Tensor:
+            seen.append(keep)
+            return honest(x, attn, v, prefix=prefix, keep=keep)
+
+        require("POMT-RANK-1", made(), counted)
         require("TOPK-1", made(), "pomt_ref:topk_prune", method="topk")
+        assert made().shape.keep in seen
 
     def test_require_raises_the_violation(self) -> None:
         with pytest.raises(LawViolation, match="POMT-PRUNE-1 wrong: output of shape"):

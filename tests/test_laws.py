@@ -704,10 +704,16 @@ class TestClose:
         assert str(caught.value) == "POMT-MAG-1 wrong: thing[1] is 2.5, expected 2 +- 1.2e-01"
 
     def test_require_close_accepts_the_bound_itself(self) -> None:
-        require_close("POMT-MAG-1", "thing", np.array([1.5]), np.array([1.0]), np.array([0.5]))
+        bound = np.array([0.5])
+        require_close("POMT-MAG-1", "thing", np.array([1.5]), np.array([1.0]), bound)
+        with pytest.raises(LawViolation):
+            require_close("POMT-MAG-1", "thing", np.array([np.nextafter(1.5, 2)]), np.array([1.0]), bound)
 
     def test_require_close_of_an_infinite_bound_is_waived(self) -> None:
-        require_close("POMT-MAG-1", "thing", np.array([1e300]), np.array([1.0]), np.array([np.inf]))
+        got, expected = np.array([1e300, 2.0]), np.array([1.0, 1.0])
+        with pytest.raises(LawViolation, match=r"thing\[1\] is 2"):
+            require_close("POMT-MAG-1", "thing", got, expected, np.array([np.inf, 0.5]))
+        require_close("POMT-MAG-1", "thing", got[:1], expected[:1], np.array([np.inf]))
 
     def test_require_order_returns_what_was_read(self) -> None:
         case = made()

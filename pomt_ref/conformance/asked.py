@@ -68,6 +68,13 @@ def dtype_name(subject: str, dtype: torch.dtype | str) -> Dtype:
     raise SubjectError(subject, f"a dtype in {', '.join(DTYPES)}", f"{dtype}")
 
 
+def require_counts(subject: str, **counts: int) -> None:
+    """Counts of nothing are told before the first case."""
+    for what, count in counts.items():
+        if count < 1:
+            raise SubjectError(subject, f"{what} of 1 or more", f"{count}")
+
+
 def require_device(subject: str, device: str, dtype: Dtype) -> None:
     """A device that is not there, or that cannot give back what it holds, is told before the first case."""
     try:

@@ -17,6 +17,7 @@ from pomt_ref.conformance.asked import (
     of_families,
     parse_shard,
     require_captured,
+    require_counts,
     require_device,
 )
 from pomt_ref.conformance.call import TIME_LIMIT, Watch
@@ -111,9 +112,7 @@ def check(
     name = dtype_name(held.name, dtype)
     laws = of_families(held.name, chosen_laws(held.name, method, clauses), families)
     examples = (QUICK_EXAMPLES if quick else MAX_EXAMPLES) if max_examples is None else max_examples
-    for what, count in (("max_examples", examples), ("jobs", jobs)):
-        if count < 1:
-            raise SubjectError(held.name, f"{what} of 1 or more", f"{count}")
+    require_counts(held.name, max_examples=examples, jobs=jobs)
     share = parse_shard(held.name, shard) if isinstance(shard, str) else shard
     deviations = [] if known is None else load_known(Path(known), [law.clause for law in laws_of(method)])
     captured = load_captured(Path(captured)) if isinstance(captured, (str, Path)) else captured

@@ -81,12 +81,30 @@ def prune_sharded(
     ranks.require_same(told, *_NAMES[2:], *(["samples"] if split == "queries" else []))
     if split == "batch":
         sums = attention_sums(attn.detach(), prefix=prefix)
-        largest = largest_sum(sums, normalisation=normalisation)
-        largest = ranks.largest(largest) if normalisation == "batch" else largest
     else:
         first = _first_row(ranks, told, rank=dist.get_rank(group))
         sums = _sums_of_rows(ranks, attn.detach(), prefix=prefix, first=first)
-        largest = largest_sum(sums, normalisation=normalisation)
+    largest = largest_sum(sums, normalisation=normalisation)
+    if split == "batch" and normalisation == "batch":  # ranks that have all sums have one largest already
+        largest = ranks.largest(largest)
+    return _step(x, sums, largest, v, prefix=prefix, keep=keep, check=check)
+
+
+def _step(
+    x: Float[Tensor, "batch tokens channels"],
+    sums: Float[Tensor, "batch tokens-{prefix}"],
+    largest: Float[Tensor, "samples 1"],
+    v: Float[Tensor, "batch heads tokens features"],
+    *,
+    prefix: int,
+    keep: int,
+    check: Check,
+) -> Pruned:
+    """What every rank does alone, once it knows the sums and the largest of them.
+
+    Raises:
+        ValuesError: there is nothing to divide by, or a score that is not finite.
+    """
     if check == "values" and not bool((largest > 0).all()):
         expected = "some patch-to-patch attention above zero in the batch, or in every sample"
         raise ValuesError(FUNCTION, "POMT-ATT-2", expected, "none")
