@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch._subclasses import FakeTensorMode
 
-from pomt_ref import MemoryLimitError, OptionError, prune
+from pomt_ref import MemoryLimitError, OptionError, ValuesError, prune
 from pomt_ref.attention import attention_sums
 from pomt_ref.streaming import (
     attention_sums_from_lse,
@@ -363,3 +363,13 @@ class TestMemory:
             (out.sum() + sums.sum()).backward()
         largest = max(event.self_cpu_memory_usage for event in profile.events() or ())
         assert 0 < largest <= 2 * 32 * 600 * 4
+
+
+@pytest.mark.parametrize("algorithm", ["one pass", "logsumexp"])
+def test_attention_that_goes_to_the_prefix_alone_is_refused(algorithm: str) -> None:
+    q, k = torch.ones(1, 2, 4, 8), torch.zeros(1, 2, 4, 8)
+    k[:, :, 0] = 1000.0
+    x, v = torch.ones(1, 4, 3), torch.ones(1, 2, 4, 8)
+    expected = r"prune_qkv: expected some patch-to-patch attention above zero in the batch \(POMT-ATT-2\), got none"
+    with pytest.raises(ValuesError, match=expected):
+        prune_qkv(x, q, k, v, prefix=1, keep=1, algorithm=algorithm)  # type: ignore[arg-type] # a loop of two words
