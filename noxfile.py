@@ -42,6 +42,7 @@ SHAPE_CHECKER: Final = "tests/proofs/shape-checker.txt"
 WHOLE_CHECKS: Final = tuple(
     f"tests/test_{name}.py"
     for name in (
+        "apart",
         "arrays",
         "bench_model",
         "bounds",
