@@ -26,6 +26,7 @@ from docs.examples import mean_over_heads
 from docs.examples.write_outputs import write_outputs
 from pomt_ref import oracle
 from pomt_ref.cli import main
+from pomt_ref.conformance.schema import ASSERTIONS, mismatches
 from pomt_ref.conformance.vectors import (
     Fault,
     Vector,
@@ -45,7 +46,6 @@ from pomt_ref.conformance.vectors.judging import RESULTS, judge
 from pomt_ref.conformance.vectors.manifest import MANIFEST, SCHEMA
 from pomt_ref.conformance.vectors.reading import wrong
 from pomt_ref.conformance.vectors.release import LARGEST_SEED, clauses_of, first_seed
-from pomt_ref.conformance.vectors.schema import ASSERTIONS, faults
 from pomt_ref.conformance.vectors.showing import cut_line
 from pomt_ref.conformance.vectors.vector import AXES
 from pomt_ref.testing import (
@@ -60,6 +60,7 @@ from pomt_ref.testing import (
     load_captured,
     normative,
 )
+from tests.made_documents import mutated
 
 ROOT: Final = Path(__file__).parent.parent
 
@@ -377,7 +378,7 @@ class TestFiles:
         for seed in range(200):
             document = mutated(json.loads(text), random.Random(seed))  # noqa: S311 -- a test, not a secret
             valid = validator.is_valid(document)
-            assert valid == (not list(faults(document, schema, schema, "m")))
+            assert valid == (not list(mismatches(document, schema, schema, "m")))
             refused += not valid
         assert 100 < refused < 200
 
@@ -460,29 +461,6 @@ def subschemas(schema: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401 -- any 
         yield from subschemas(schema["items"])
 
 
-def mutated(document: Any, chance: random.Random) -> Any:  # noqa: ANN401 -- any JSON
-    """The document with one value replaced, removed or added, somewhere."""
-    places = list(places_of(document))
-    holder, key = chance.choice(places)
-    values = [None, True, 0, -1, 1, 2.0, 1.5, "", "pomt", "é", [], {}, [1], {"a": 1}, "float64", "forced"]
-    what = chance.randrange(4)
-    if what == 0 and isinstance(holder, dict):
-        del holder[key]
-    elif what == 1 and isinstance(holder, dict):
-        holder["more"] = chance.choice(values)
-    else:
-        holder[key] = chance.choice(values)
-    return document
-
-
-def places_of(value: Any) -> Iterator[tuple[Any, Any]]:  # noqa: ANN401 -- any JSON
-    """Every place in a document: what holds it, and under which name."""
-    for key, inner in list(value.items() if isinstance(value, dict) else enumerate(value)):
-        yield value, key
-        if isinstance(inner, dict | list):
-            yield from places_of(inner)
-
-
 class TestDamage:
     """A folder that is damaged or foreign: one clear line a fault, and never a traceback."""
 
@@ -493,8 +471,8 @@ class TestDamage:
         for text, told in (
             ("", "Expecting value"),
             ('{"format": NaN}', "NaN is no number in JSON"),
-            ("[" * 100_000, "recursion"),
-            ('{"format": 1' + "0" * 5000 + "}", "Exceeds the limit"),
+            ("[" * 100_000, "nested too deep"),
+            ('{"format": 1' + "0" * 5000 + "}", "an integer of 5001 digits is too large, of at most 18"),
         ):
             (few / MANIFEST).write_text(text, encoding="utf-8")
             (line,) = lines(few)

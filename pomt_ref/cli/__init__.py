@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _run(parsed)
     except PomtError as error:
-        told = f"{error}"
+        told = " ".join(f"{error}".split())  # file names too may have several lines
         about = f"{parsed.command} {told.removeprefix('check ')}" if told.startswith("check ") else told
         print(f"pomt-ref {about}", file=sys.stderr)
     except KeyboardInterrupt:

@@ -64,7 +64,7 @@ def verify(folder: Path) -> VectorSet:
         vectors.append(vector)
     if found:
         raise VectorsError(found)
-    return VectorSet(folder, document["generator"], int(document["release"]), int(document["seed"]), tuple(vectors))
+    return VectorSet(folder, document["generator"], document["release"], document["seed"], tuple(vectors))
 
 
 def read_vector(folder: Path, entry: Document) -> Vector:
@@ -141,9 +141,15 @@ def _vector(entry: Document, shape: Shape, arrays: dict[str, Array]) -> Vector:
     """Everything of one vector."""
     inputs: dict[str, Any] = {name: arrays[name] for name in ("x", "attn", "v")}
     outputs: dict[str, Any] = {field.name: arrays.get(field.name) for field in fields(Expected)}
-    outputs["cuts"] = tuple(Cut(**cut) for cut in entry["cuts"])
-    case = Case(entry["family"], shape, int(entry["seed"]), entry["dtype"], **inputs)
+    outputs["cuts"] = tuple(_cut(cut) for cut in entry["cuts"])
+    case = Case(entry["family"], shape, entry["seed"], entry["dtype"], **inputs)
     return Vector(entry["id"], entry["method"], tuple(entry["clauses"]), case, Expected(**outputs))
+
+
+def _cut(cut: Document) -> Cut:
+    """A cut; JSON may say a number that has a fraction elsewhere as a whole one."""
+    gap, allowed = (None if cut[name] is None else float(cut[name]) for name in ("gap", "allowed"))
+    return Cut(gap, allowed, cut["decision"])
 
 
 def _unfit(case: Case) -> str | None:
