@@ -262,8 +262,14 @@ class TestShares:
         assert main(["check", "tests.test_checking:prints", *fixed]) == 2
         assert "check --fix: expected each axis once, got tokens=5, tokens=6" in capsys.readouterr().err
 
+    @pytest.mark.parametrize("limit", [0.0, -1.0, 1e300, float("nan"), float("inf")])
+    def test_time_limit_that_no_clock_counts_is_told(self, limit: float) -> None:
+        says = f"expected a time_limit of 0.001 to 1,000,000 seconds, got {limit}"
+        with pytest.raises(SubjectError, match=f"{re.escape(says)}$"):
+            check(honest, time_limit=limit)
+
     def test_jobs_that_are_none_are_told(self) -> None:
-        with pytest.raises(SubjectError, match="expected jobs of 1 or more, got 0"):
+        with pytest.raises(SubjectError, match="expected jobs of 1 to 1024, got 0"):
             check(honest, jobs=0)
 
     def test_merge_tells_what_does_not_belong_together(self) -> None:
@@ -471,6 +477,10 @@ class TestKnown:
         assert str(caught.value) == (
             f"check --xfail: expected a clause of the method, a [family] if any, and a reason, got {path}:2: {line}"
         )
+
+    def test_byte_order_mark_is_no_part_of_a_line(self, tmp_path: Path) -> None:
+        (tmp_path / "known").write_text("POMT-PRUNE-2 copy engine\n", encoding="utf-8-sig")
+        assert load_known(tmp_path / "known", ["POMT-PRUNE-2"]) == [Deviation("POMT-PRUNE-2", "", "copy engine")]
 
     def test_list_that_is_not_there_is_told(self, tmp_path: Path) -> None:
         with pytest.raises(SubjectError, match="check --xfail: expected a text file of known deviations, got "):
@@ -742,11 +752,11 @@ class TestCommand:
     @pytest.mark.parametrize(
         ("arguments", "says"),
         [
-            (("--fix", "tokens"), "argument --fix: expected axis=size, got 'tokens'"),
-            (("--fix", "tokens=x"), "argument --fix: expected axis=size, got 'tokens=x'"),
-            (("--timeout", "0"), "argument --timeout: expected seconds above zero, got '0'"),
-            (("--timeout", "soon"), "argument --timeout: expected seconds above zero, got 'soon'"),
-            (("--timeout", "nan"), "argument --timeout: expected seconds above zero, got 'nan'"),
+            (("--fix", "tokens"), "--fix: expected axis=size, got 'tokens'"),
+            (("--fix", "tokens=x"), "--fix: expected axis=size, got 'tokens=x'"),
+            (("--timeout", "0"), "--timeout: expected seconds from 0.001 to 1,000,000, got '0'"),
+            (("--timeout", "soon"), "--timeout: expected seconds from 0.001 to 1,000,000, got 'soon'"),
+            (("--timeout", "nan"), "--timeout: expected seconds from 0.001 to 1,000,000, got 'nan'"),
         ],
     )
     def test_argument_that_is_none_is_told(
@@ -755,7 +765,7 @@ class TestCommand:
         with pytest.raises(SystemExit) as left:
             run("check", "a:b", *arguments)
         assert left.value.code == 2
-        assert capsys.readouterr().err.endswith(f"{says}\n")
+        assert capsys.readouterr().err == f"pomt-ref check: {says} (pomt-ref check --help)\n"
 
     def test_report_that_cannot_be_written_in_the_end_is_told(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(os, "access", lambda *_: True)

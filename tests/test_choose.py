@@ -278,7 +278,7 @@ class TestCommand:
         with pytest.raises(SystemExit) as ended:
             run("--model", "digits", *option)
         assert ended.value.code == 2
-        assert f"argument {option[0]}: expected" in capsys.readouterr().err
+        assert f"{option[0]}: expected" in capsys.readouterr().err
 
     def test_killed_process_loses_nothing(self, tmp_path: Path) -> None:
         command = ["choose", "--model", "digits", "--tokens", "17,9", "--batch-size", "16", "--output", str(tmp_path)]

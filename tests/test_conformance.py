@@ -61,6 +61,7 @@ from pomt_ref.testing import (
     load_captured,
 )
 from pomt_ref.testing.mutants import FAULTS, ClassStep, Step
+from tests import made_reports
 
 ROOT: Final = Path(__file__).parent.parent
 OUTPUT: Final = "an array, a tuple that begins with one, or an object that has one as tokens"
@@ -559,8 +560,8 @@ class TestCheck:
                 "expected a clause of pomt, got POMT-ATT-9; they are POMT-ATT-1, POMT-ATT-2, ",
             ),
             ({"clauses": "TOPK-1"}, "expected a clause of pomt, got TOPK-1; they are POMT-ATT-1, POMT-ATT-2, "),
-            ({"max_examples": 0}, "expected max_examples of 1 or more, got 0"),
-            ({"max_examples": -3}, "expected max_examples of 1 or more, got -3"),
+            ({"max_examples": 0}, "expected max_examples of 1 to 10000000, got 0"),
+            ({"max_examples": -3}, "expected max_examples of 1 to 10000000, got -3"),
             ({"device": "abacus"}, "expected the device abacus, got Expected one of cpu, cuda, "),
             ({"device": "meta"}, "expected the device meta, got Cannot copy out of meta tensor; no data!"),
         ],
@@ -1202,6 +1203,14 @@ class TestDisplay:
         assert "  paste to see it again:\n\n    line 1\n    line 2\n" in told
         assert "captured: [red]x[/].safetensors" in told
         assert "input" in told
+
+    def test_name_of_a_file_is_whole_on_a_terminal_of_80_columns(self) -> None:
+        name = f"captured: {'layer-of-a-model-' * 6}.safetensors"
+        told = io.StringIO()
+        show_report(made_reports.report(made_reports.row(source=name)), Console(width=80, file=told))
+        lines = [line.split("│") for line in told.getvalue().splitlines() if "│" in line]
+        assert "".join(cells[2].strip() for cells in lines) == name.replace(": ", ":")
+        assert lines[0][1].strip() == "POMT-PRUNE-1"
 
     def test_report_of_nothing_shown_says_so(self) -> None:
         told = shown(report_of(row_of("POMT-META-7", "not offered")))

@@ -889,6 +889,15 @@ class TestCommand:
         assert main(arguments) == 1
         assert " and 3 more\n" in capsys.readouterr().out
 
+    def test_names_are_whole_on_a_terminal_of_80_columns(
+        self, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("COLUMNS", "80")
+        assert main(["vectors", "show", str(folder)]) == 0
+        shown = capsys.readouterr().out
+        assert {entry["id"] for entry in manifest(folder)["cases"]} <= set(shown.split())
+        assert max(map(len, shown.splitlines())) <= 80
+
     def test_list_and_case_are_shown(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["vectors", "show", f"{folder}"]) == 0
         out = capsys.readouterr().out
