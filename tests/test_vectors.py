@@ -32,6 +32,7 @@ from pomt_ref.conformance.vectors import (
     Vector,
     VectorsError,
     VectorSet,
+    completeness,
     judge_outputs,
     release,
     schema_text,
@@ -45,7 +46,7 @@ from pomt_ref.conformance.vectors.expecting import rounded_up
 from pomt_ref.conformance.vectors.judging import RESULTS, judge
 from pomt_ref.conformance.vectors.manifest import MANIFEST, SCHEMA
 from pomt_ref.conformance.vectors.reading import wrong
-from pomt_ref.conformance.vectors.release import LARGEST_SEED, clauses_of, first_seed
+from pomt_ref.conformance.vectors.release import LARGEST_SEED, clauses_of, first_seed, listed
 from pomt_ref.conformance.vectors.showing import cut_line
 from pomt_ref.conformance.vectors.vector import AXES
 from pomt_ref.testing import (
@@ -95,8 +96,9 @@ def whole(folder: Path) -> VectorSet:
 
 
 @pytest.fixture
-def few(folder: Path, tmp_path: Path) -> Path:
-    """A few vectors in a folder of their own, to be damaged."""
+def few(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A few vectors in a folder of their own, to be damaged, as if they were all of the release."""
+    monkeypatch.setattr(completeness, "listed", lambda seed: (one for one in listed(seed) if one.name in FEW))
     path = tmp_path / "few"
     path.mkdir()
     document = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
@@ -226,6 +228,7 @@ class TestRelease:
         first = [next(release(seed)) for seed in (0, 1, LARGEST_SEED)]
         assert len({each.case.x.tobytes() for each in first}) == 3
         monkeypatch.setattr(writing, "release", lambda seed: [next(release(seed))])
+        monkeypatch.setattr(completeness, "listed", lambda seed: [next(listed(seed))])
         write(tmp_path / "set", version="0.1.0", seed=LARGEST_SEED)
         assert verify(tmp_path / "set").seed == LARGEST_SEED
 
@@ -587,6 +590,83 @@ class TestDamage:
         assert (error.function, error.clause, error.expected, error.got) == ("vectors", "a", "b", "c")
 
 
+class TestCompleteness:
+    """A set that is right in itself is held against the release that its manifest says it is."""
+
+    NAME: Final = "pomt-ties-float16-1"
+
+    def test_missing_case_is_told(self, few: Path) -> None:
+        document = manifest(few)
+        del document["cases"][0]
+        write_manifest(few, document)
+        (few / f"{self.NAME}.safetensors").unlink()
+        told = f"vectors manifest.json: cases: expected the 7 cases of release 1, got none of {self.NAME}"
+        assert lines(few) == [told]
+        del document["cases"][1:]
+        write_manifest(few, document)
+        assert lines(few)[0].endswith(" and 3 more")
+
+    def test_release_without_a_case_is_told_as_it_is_published(self, folder: Path, tmp_path: Path) -> None:
+        path = tmp_path / "set"
+        shutil.copytree(folder, path)
+        document = manifest(path)
+        gone = document["cases"].pop(100)
+        write_manifest(path, document)
+        (path / gone["file"]).unlink()
+        assert lines(path) == [
+            f"vectors manifest.json: cases: expected the 347 cases of release 1, got none of {gone['id']}"
+        ]
+
+    def test_case_besides_is_told(self, few: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(
+            completeness,
+            "listed",
+            lambda seed: (one for one in listed(seed) if one.name in FEW and one.name != self.NAME),
+        )
+        told = f"vectors manifest.json: cases: expected the 6 cases of release 1, got {self.NAME} besides"
+        assert lines(few) == [told]
+
+    @pytest.mark.parametrize(
+        ("change", "says"),
+        [
+            ({"release": 2}, "release: expected 1, the one known here, got 2"),
+            ({"seed": LARGEST_SEED + 1}, "seed: expected 0 to 1000, got 1001"),
+        ],
+    )
+    def test_release_that_is_not_known_is_told(self, few: Path, change: dict[str, int], says: str) -> None:
+        write_manifest(few, manifest(few) | change)
+        assert lines(few) == [f"vectors manifest.json: {says}"]
+
+    def test_seed_of_another_set_is_told_of_every_case(self, few: Path) -> None:
+        write_manifest(few, manifest(few) | {"seed": 1})
+        found = lines(few)
+        assert len(found) == len(FEW)
+        assert found[0].startswith(
+            f"vectors {self.NAME}.safetensors: seed: expected {first_seed(self.NAME, 1)}, as in "
+        )
+
+    def test_other_clauses_are_told(self, few: Path) -> None:
+        document = manifest(few)
+        entry = document["cases"][0]
+        entry["clauses"] = entry["clauses"][:1]
+        write_manifest(few, document)
+        path = few / f"{self.NAME}.safetensors"
+        with safe_open(path, framework="pt") as file:
+            about = file.metadata() | {"clauses": entry["clauses"][0]}
+        save_file(load_file(path), path, about)
+        sign(few, self.NAME)
+        (told,) = lines(few)
+        assert told.startswith(f"vectors {self.NAME}.safetensors: clauses: expected ")
+        assert told.endswith(f", as in release 1 with this seed, got {entry['clauses'][0]}")
+
+    def test_other_numbers_are_told(self, few: Path) -> None:
+        tensors = load_file(few / f"{self.NAME}.safetensors")
+        turned = ("x", "tokens", "last_row", "last_row_bound")  # the channels, everywhere: the oracle agrees
+        rewrite(few, self.NAME, **{name: tensors[name].flip(-1) for name in turned})
+        says = "x: expected numbers as in release 1 with this seed, got others"
+        assert lines(few) == [f"vectors {self.NAME}.safetensors: {says}"]
+
+
 class TestWriting:
     """Whole or not at all, and over nothing but an older set."""
 
@@ -594,6 +674,7 @@ class TestWriting:
     def short(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """One case is enough to see how a folder is written."""
         monkeypatch.setattr(writing, "release", lambda seed: [next(release(seed))])
+        monkeypatch.setattr(completeness, "listed", lambda seed: [next(listed(seed))])
 
     def test_older_set_is_replaced(self, tmp_path: Path) -> None:
         write(tmp_path, version="0.1.0", seed=3)
@@ -835,6 +916,7 @@ class TestCommand:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         monkeypatch.setattr(writing, "release", lambda seed: [next(release(seed))])
+        monkeypatch.setattr(completeness, "listed", lambda seed: [next(listed(seed))])
         folder = tmp_path / "set"
         assert main(["vectors", "write", f"{folder}", "--seed", "3"]) == 0
         assert capsys.readouterr().out == f"{folder}: 1 cases written, seed 3\n"

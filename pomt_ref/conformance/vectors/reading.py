@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from pomt_ref.conformance.vectors.completeness import another, require_complete
 from pomt_ref.conformance.vectors.encoding import Array, dtype_of, unpack, widened
 from pomt_ref.conformance.vectors.errors import Fault, VectorsError
 from pomt_ref.conformance.vectors.expecting import BOUND_BITS, expect
@@ -47,12 +48,13 @@ class VectorSet:
 
 
 def verify(folder: Path) -> VectorSet:
-    """Read every vector, and hold it against its checksum and against the oracle.
+    """Read every vector, and hold it against its checksum, against the oracle and against the list of the release.
 
     Raises:
         VectorsError: the folder is damaged or none of this kind; every fault is named.
     """
     document = read_manifest(folder)
+    cases = require_complete(document, folder / MANIFEST)
     found, vectors = [*_strangers(folder, document)], []
     for entry in document["cases"]:
         try:
@@ -60,7 +62,9 @@ def verify(folder: Path) -> VectorSet:
         except VectorsError as error:
             found += error.faults
             continue
-        found += wrong(vector, folder / entry["file"])
+        found += [*wrong(vector, folder / entry["file"])] or [
+            *another(vector, cases[vector.name], folder / entry["file"])
+        ]
         vectors.append(vector)
     if found:
         raise VectorsError(found)
