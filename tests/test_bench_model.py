@@ -157,7 +157,7 @@ class TestCommand:
     @pytest.mark.parametrize(
         ("options", "told"),
         [
-            (["--remove", "16"], "0 <= remove <= 15"),
+            (["--remove", "16"], "pomt-ref bench-model: patch at layer 1: expected 0 <= remove <= 15"),
             (["--remove", "8", "--layer", "4"], "layer"),
             (["--remove", "8", "--device", "nonsense"], "bench-model: expected a device of this machine"),
             (["--remove", "8", "--data", "nowhere"], "bench-model: expected a folder of images"),

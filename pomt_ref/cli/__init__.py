@@ -51,8 +51,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _run(parsed)
     except PomtError as error:
         told = " ".join(f"{error}".split())  # file names too may have several lines
-        about = f"{parsed.command} {told.removeprefix('check ')}" if told.startswith("check ") else told
-        print(f"pomt-ref {about}", file=sys.stderr)
+        if told.startswith("check "):
+            told = f"{parsed.command} {told.removeprefix('check ')}"
+        elif parsed.command in models.COMMANDS and not told.startswith(parsed.command):
+            told = f"{parsed.command}: {told}"
+        print(f"pomt-ref {told}", file=sys.stderr)
     except KeyboardInterrupt:
         print(f"pomt-ref {parsed.command}: interrupted", file=sys.stderr)
     except Exception as error:
