@@ -81,9 +81,9 @@ class TestLoad:
         monkeypatch.delitem(sys.modules, "timm", raising=False)
         monkeypatch.syspath_prepend(tmp_path)
         told = (
-            r"a timm that can be imported for vit_x \(CHOOSE-2\), got RuntimeError: operator torchvision::nms does not "
+            r"a timm that can be imported for vit_x \(CHOOSE-2\), got RuntimeError: .* torchvision::nms does not exist"
         )
-        with pytest.raises(OptionError, match=f"{told} exist$"):
+        with pytest.raises(OptionError, match=f"{told}$"):
             load("vit_x")
 
     @pytest.mark.parametrize(
