@@ -21,7 +21,7 @@ from typing import Final
 import nox
 
 nox.needs_version = ">=2025.5"
-nox.options.sessions = ["tests", "properties", "types", "prove", "vectors", "lint", "docs", "demo"]
+nox.options.sessions = ["tests", "integration", "properties", "types", "prove", "vectors", "lint", "docs", "demo"]
 
 ROOT: Final = Path(__file__).parent
 BUILD: Final = Path("build")
@@ -32,15 +32,9 @@ NO_SHAPE_CHECKER: Final = "--jaxtyping-packages="
 WRITE_STAMP: Final = "import pathlib, sys; pathlib.Path(sys.argv[1]).write_text(sys.argv[2])"
 """A step of the installation, so that `nox --no-install`, which skips installing, does not call it done."""
 
-MANY_CASES: Final = (
-    *("properties", "tests/test_kills.py", "tests/test_packaging.py", "tests/test_proofs.py"),
-    *("tests/test_bench.py", "tests/test_sharding_processes.py", "tests/test_triton_kernel.py"),
-)
-"""Tests that draw many cases, or start processes: coverage would double their time, and so would the annotations of
-every case. Neither needs them: `nox -s properties` holds the same laws with annotations checked."""
-
-PAGES: Final = ("docs", "README.md", "tests/test_documents.py")
-"""Every example, and every command that a page shows."""
+UNCOVERED: Final = ("docs", "README.md", "properties", "tests/test_kills.py", "tests/test_proofs.py")
+"""Every example of the pages, and tests that draw many cases: coverage would double their time, and so would the
+annotations of every case. Neither needs them: `nox -s properties` holds the same laws with annotations checked."""
 
 SHAPE_CHECKER: Final = "tests/proofs/shape-checker.txt"
 """What the session that proves shapes installs for itself."""
@@ -67,9 +61,6 @@ WHOLE_CHECKS: Final = tuple(
     )
 )
 """Tests that run a whole check, or write its report, covered but without the annotations of every case."""
-
-COMPILED: Final = ("tests/isolated/test_compile_export.py", "tests/isolated/test_patched_graphs.py")
-"""Cover nothing that is not covered anyway, and tracing doubles the time of torch's compiler."""
 
 WRITE_OUTPUTS: Final = "docs/examples/write_outputs.py"
 """Calls an implementation on every vector, and writes what it returns."""
@@ -101,14 +92,19 @@ def environment(session: nox.Session) -> None:
     session.run_install("python", "-c", WRITE_STAMP, stamp, fingerprint, log=False)
 
 
+BESIDE_THE_SOURCES: Final = {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": ""}
+"""The sources are importable from every folder, and compiled once, whatever the shell says: that is half of the time
+that a process takes to start."""
+
+
 def _python(session: nox.Session, *arguments: str | Path, success_codes: tuple[int, ...] = (0,)) -> None:
     """Run a module in the shared environment, the project's sources importable from every folder."""
-    session.run(_interpreter, *arguments, env={"PYTHONPATH": str(ROOT)}, success_codes=success_codes, external=True)
+    session.run(_interpreter, *arguments, env=BESIDE_THE_SOURCES, success_codes=success_codes, external=True)
 
 
 def _two_at_a_time(session: nox.Session, *runs: tuple[str, ...]) -> None:
     """Run modules in two processes, the next where one ends, and show what each printed when it has ended."""
-    environment = {**os.environ, **{k: v for k, v in session.env.items() if v is not None}, "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, **{k: v for k, v in session.env.items() if v is not None}, **BESIDE_THE_SOURCES}
 
     def run(arguments: tuple[str, ...]) -> tuple[str, subprocess.CompletedProcess[str]]:
         command = [_interpreter, *arguments]
@@ -135,20 +131,25 @@ def tests(session: nox.Session) -> None:
         _python(session, "-m", "pytest", *session.posargs)
         return
     _python(session, "-m", "coverage", "erase")
-    elsewhere = (*MANY_CASES, *PAGES, *WHOLE_CHECKS)
-    ignored = (f"--ignore={path}" for path in (*elsewhere, "tests/isolated"))
-    apart = ("tests/isolated", "--doctest-modules", "pomt_ref", *(f"--ignore={path}" for path in COMPILED))
+    elsewhere = (*UNCOVERED, *WHOLE_CHECKS, "tests/isolated", "tests/integration")
+    ignored = (f"--ignore={path}" for path in elsewhere)
     covered = ("-m", "coverage", "run", "-m", "pytest")
     _two_at_a_time(
         session,
         (*covered, *WHOLE_CHECKS, NO_SHAPE_CHECKER),
         (*covered, "tests", *ignored),
-        ("-m", "pytest", *PAGES, NO_SHAPE_CHECKER),
-        ("-m", "pytest", *MANY_CASES, *COMPILED, NO_SHAPE_CHECKER),
-        (*covered, *apart, NO_SHAPE_CHECKER),
+        ("-m", "pytest", *UNCOVERED, NO_SHAPE_CHECKER),
+        (*covered, "tests/isolated", "--doctest-modules", "pomt_ref", NO_SHAPE_CHECKER),
     )
     _python(session, "-m", "coverage", "combine", "--quiet")
     _python(session, "-m", "coverage", "report")
+
+
+@nox.session(venv_backend="none", requires=["environment"])
+def integration(session: nox.Session) -> None:
+    """Run what starts programs: compilers, exporters, kernels, ranks, the wheel, and every command of the pages."""
+    chosen = session.posargs or sorted(str(path) for path in Path("tests", "integration").glob("test_*.py"))
+    _python(session, "-m", "pytest", *chosen, NO_SHAPE_CHECKER)
 
 
 @nox.session(venv_backend="none", requires=["environment"])

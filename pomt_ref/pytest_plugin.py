@@ -39,6 +39,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if not path:
         return
     from pomt_ref.conformance import SubjectError, load_subject  # noqa: PLC0415 -- late: torch
+    from pomt_ref.conformance.asked import require_device  # noqa: PLC0415 -- late: torch
 
     sys.path.insert(0, "")  # found where the command is given, as `python -m` finds it
     try:
@@ -49,5 +50,8 @@ def pytest_configure(config: pytest.Config) -> None:
             claims=said("--pomt-profile"),
             framework=said("--pomt-framework"),
         )
+        dtypes: Any = said("--pomt-dtype") or ("float32",)
+        for dtype in dtypes:
+            require_device(path, said("--pomt-device"), dtype)
     except SubjectError as error:
         raise pytest.UsageError(str(error)) from error

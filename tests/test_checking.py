@@ -227,6 +227,7 @@ class TestShares:
         assert without_times(merge(parts)) == without_times(whole)
         assert whole.rows[1].verdict == "wrong"
 
+    @pytest.mark.usefixtures("forked")
     def test_jobs_find_what_one_process_finds(self) -> None:
         options: dict[str, Any] = {"clauses": CLAUSES, "max_examples": 12}
         ended: list[str] = []

@@ -4,9 +4,6 @@ import csv
 import io
 import json
 import math
-import os
-import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -279,26 +276,6 @@ class TestCommand:
             run("--model", "digits", *option)
         assert ended.value.code == 2
         assert f"argument {option[0]}: expected" in capsys.readouterr().err
-
-    def test_killed_process_loses_nothing(self, tmp_path: Path) -> None:
-        command = ["choose", "--model", "digits", "--tokens", "17,9", "--batch-size", "16", "--output", str(tmp_path)]
-        process = subprocess.Popen(
-            [sys.executable, "-m", "pomt_ref", *command, "--rounds", "100000", "--threads", "1"],
-            env=os.environ | {"PYTHONPATH": str(ROOT)},
-            stderr=subprocess.DEVNULL,
-        )
-        file = tmp_path / "measurements.csv"
-        deadline = time.monotonic() + 60
-        while not (file.exists() and file.read_text().count("\n") > 8):
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        before = [line for line in file.read_text().splitlines(keepends=True) if line.endswith("\n")]
-        assert main([*command, "--rounds", "2", "--threads", "1"]) == 0
-        after = file.read_text().splitlines(keepends=True)
-        assert after[: len(before)] == before
-        assert {line.partition(",")[0] for line in after[len(before) :]} == {"right", "images"}
 
 
 class TestPicture:

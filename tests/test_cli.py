@@ -2,9 +2,7 @@
 
 import io
 import json
-import os
 import runpy
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -512,59 +510,3 @@ class TestParser:
         runpy.run_module("pomt_ref.__main__", run_name="imported")
         assert ended.value.code == 0
         assert capsys.readouterr().out == f"pomt-ref {__version__}\n"
-
-
-def in_a_process(
-    folder: Path, *arguments: str, python: tuple[str, ...] = ("-m", "pomt_ref")
-) -> subprocess.CompletedProcess[str]:
-    """The command in a process of its own."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("HYPOTHESIS")}
-    return subprocess.run(
-        [sys.executable, *python, *arguments],
-        cwd=folder,
-        env={**inherited, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-        encoding="utf-8",
-    )
-
-
-class TestProcess:
-    """As a user's shell runs it."""
-
-    def test_help_answers_without_anything_heavy(self, tmp_path: Path) -> None:
-        program = (
-            "import sys\nfrom pomt_ref.cli import main\ntry:\n    main(['check', '--help'])\nfinally:\n"
-            "    print(sorted({'torch', 'numpy', 'hypothesis', 'rich', 'jaxtyping'} & set(sys.modules)))"
-        )
-        ran = in_a_process(tmp_path, python=("-c", program))
-        assert ran.returncode == 0
-        assert "exit status: 0 it conforms, 1 it does not, 2 the check could not run" in ran.stdout
-        assert ran.stdout.splitlines()[-1] == "[]"
-
-    def test_missing_module_ends_with_status_2(self, tmp_path: Path) -> None:
-        ran = in_a_process(tmp_path, "check", "no_such_module:prune")
-        assert (ran.returncode, ran.stdout) == (2, "")
-        assert ran.stderr.startswith("pomt-ref check no_such_module:prune: expected a module no_such_module that can ")
-        assert ran.stderr.count("\n") == 1
-
-    def test_same_seed_gives_the_same_report_anywhere_and_leaves_nothing_behind(self, tmp_path: Path) -> None:
-        """Hypothesis would leave a folder .hypothesis."""
-        reports: list[bytes] = []
-        printed: list[str] = []
-        for name in ("one", "tests/two"):
-            folder = tmp_path / name
-            folder.mkdir(parents=True)
-            (folder / "cli_subjects.py").write_text(SUBJECTS)
-            clauses = ("--clause", "POMT-META-1", "--clause", "POMT-RANK-1", "--clause", "POMT-PRUNE-2")
-            options = ("--seed", "3", "--max-examples", "20", "--json", "report.json", "--no-times")
-            ran = in_a_process(folder, "check", "cli_subjects:in_place", *options, *clauses)
-            assert (ran.returncode, "Traceback" in ran.stderr) == (1, False)
-            printed.append(ran.stdout)
-            reports.append((folder / "report.json").read_bytes())
-            left = {path.name for path in folder.iterdir()} - {"__pycache__"}
-            assert left == {"cli_subjects.py", "report.json", "pomt-ref-cases"}
-        assert reports[0] == reports[1]
-        assert printed[0] == printed[1]
-        assert [row["verdict"] for row in json.loads(reports[0])["clauses"]] == ["conforms", "wrong", "conforms"]

@@ -1,4 +1,4 @@
-"""prune_sharded in a world of one, and what it refuses; many processes are in test_sharding_processes.py."""
+"""prune_sharded in a world of one, and what it refuses; many processes are in integration."""
 
 import inspect
 from collections.abc import Callable, Iterator

@@ -1,7 +1,5 @@
 """Streaming against the plain functions: odd shapes, strides, large logits, gradients, memory, and what is chosen."""
 
-import subprocess
-import sys
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -293,42 +291,8 @@ class TestStep:
         assert not prune_sums(x.detach(), sums, out, keep=1).scores.requires_grad
 
 
-LIMITED: Final = """
-import resource, torch
-from pomt_ref import MemoryLimitError
-from pomt_ref.streaming import attention_sums_from_lse, prune_qkv, streaming_attention
-torch.set_num_threads(1)
-q = torch.zeros(1, 1, 8192, 4)
-streaming_attention(q[:, :, :4], q[:, :, :4], q[:, :, :4], prefix=1)
-used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
-resource.setrlimit(resource.RLIMIT_AS, (used + 100 * 2**20,) * 2)
-calls = [
-    lambda rows: streaming_attention(q, q, q, prefix=1, rows=rows),
-    lambda rows: prune_qkv(q[0], q, q, q, keep=1, rows=rows),
-    lambda rows: attention_sums_from_lse(q, q, q[..., 0], prefix=1, rows=rows, scale=0.0),
-]
-for call in calls:
-    try:
-        call(8000)
-    except MemoryLimitError as error:
-        print(error)
-    call(64)
-"""
-
-
 class TestMemory:
     """The N x N matrix is never held, and memory that runs out says which block size to choose."""
-
-    @pytest.mark.skipif(sys.platform != "linux", reason="limits the address space of a process, as Linux can")
-    def test_memory_that_runs_out_names_a_block_size(self) -> None:
-        done = subprocess.run([sys.executable, "-c", LIMITED], capture_output=True, text=True, check=True, timeout=60)
-        rows = "memory for two buffers of 8000 x 8192 in torch.float32, 500.0 MiB: choose rows=2000"
-        tiles = "memory for two buffers of 8000 x 8000 in torch.float32, 488.3 MiB: choose rows=2000"
-        assert done.stdout.splitlines() == [
-            f"streaming_attention: expected {rows} (POMT-ATT-1), got none left",
-            f"prune_qkv: expected {rows} (POMT-ATT-1), got none left",
-            f"attention_sums_from_lse: expected {tiles} (POMT-ATT-1), got none left",
-        ]
 
     @pytest.mark.parametrize(("rows", "choose"), [(4, "rows=1"), (1, "fewer samples a call")])
     @pytest.mark.parametrize("error", [MemoryError(), RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")])

@@ -6,7 +6,6 @@ import random
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -22,7 +21,6 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 import pomt_ref
-from docs.examples import mean_over_heads
 from docs.examples.write_outputs import write_outputs
 from pomt_ref import oracle
 from pomt_ref.cli import main
@@ -966,14 +964,6 @@ class TestReader:
         subprocess.run([node, self.READER, folder, tmp_path / "outputs"], check=True, timeout=60)
         found = judge_outputs(whole.vectors, tmp_path / "outputs")
         assert {each.result for each in found} <= {"identical order", "same kept set", "admissible"}
-
-    def test_python_example_runs_as_a_program(self, few: Path, tmp_path: Path) -> None:
-        program = ROOT / "docs" / "examples" / "write_outputs.py"
-        arguments = [f"{few}", f"{tmp_path / 'outputs'}", "docs.examples.mean_over_heads:prune"]
-        subprocess.run([sys.executable, program, *arguments], check=True, env={"PYTHONPATH": f"{ROOT}"}, timeout=60)
-        found = judge_outputs(verify(few).vectors, tmp_path / "outputs")
-        assert {each.result for each in found} == {"identical order", "wrong", "missing"}
-        assert mean_over_heads.__doc__
 
 
 class TestPage:

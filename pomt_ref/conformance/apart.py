@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from multiprocessing import connection, get_context
-from multiprocessing.context import SpawnProcess
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -84,7 +84,7 @@ class Note:
 class Worker:
     """A process, what it is at, and the line to it."""
 
-    process: SpawnProcess
+    process: BaseProcess
     line: connection.Connection
     note: Note
     limit: float

@@ -3,6 +3,7 @@
 Nothing here imports the torch reference: it must not certify itself.
 """
 
+from pomt_ref.testing.building import build_case
 from pomt_ref.testing.captured import Captured, load_captured
 from pomt_ref.testing.cases import Case, Shape
 from pomt_ref.testing.evidence import GRADES, Evidence, Grade
@@ -51,14 +52,3 @@ __all__ = [
     "require_admissible",
     "shapes",
 ]
-
-
-def build_case(family: str, *, seed: int, dtype: Dtype, **shape: int) -> Case:
-    """Make again the case that a report names.
-
-    >>> case = build_case("ordinary", seed=17, dtype="float32", batch=1, heads=2, tokens=4, features=1, channels=1,
-    ...                   prefix=1, keep=1)
-    >>> print(case)
-    batch=1 heads=2 tokens=4 features=1 channels=1 prefix=1 keep=1 seed=17 dtype=float32 (family: ordinary)
-    """
-    return FAMILIES[family].build(Shape(**shape), seed=seed, dtype=dtype)

@@ -1,4 +1,4 @@
-"""The plugin that users of the installed project have; tests/test_packaging.py runs it as they do."""
+"""The plugin that users of the installed project have; tests/integration/test_packaging.py runs it as they do."""
 
 import argparse
 from dataclasses import dataclass, field
@@ -22,11 +22,10 @@ class Configured:
         return self.options[name.removeprefix("--pomt-")]
 
 
-def configured(subject: str | None) -> Any:  # noqa: ANN401 -- stands for a pytest.Config
+def configured(subject: str | None, **options: object) -> Any:  # noqa: ANN401 -- stands for a pytest.Config
     """A run with the defaults of every other option."""
-    return Configured(
-        {"subject": subject, "method": "pomt", "device": "cpu", "profile": "float32/float16", "framework": None}
-    )
+    said = {"method": "pomt", "device": "cpu", "dtype": None, "profile": "float32/float16", "framework": None}
+    return Configured({"subject": subject, **said, **options})
 
 
 def test_subject_is_loaded_once() -> None:
@@ -49,6 +48,12 @@ def test_subject_that_is_not_there_is_wrong_usage() -> None:
     """One line."""
     with pytest.raises(pytest.UsageError, match="check nowhere:at_all: expected a module nowhere that can be imported"):
         pytest_configure(configured("nowhere:at_all"))
+
+
+def test_device_that_is_not_there_is_wrong_usage() -> None:
+    """One line, before the first law."""
+    with pytest.raises(pytest.UsageError, match=r"check pomt_ref:prune: expected the device cuda:99, got .*CUDA: "):
+        pytest_configure(configured("pomt_ref:prune", device="cuda:99", dtype=["float32", "float16"]))
 
 
 def test_options_stand_in_a_group_of_their_own() -> None:

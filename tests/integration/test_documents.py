@@ -18,7 +18,7 @@ from pomt_ref.testing import LAWS
 from pomt_ref.vision.demo import write_captured
 from pomt_ref.vision.digits import load_digits, load_model
 
-ROOT: Final = Path(__file__).parent.parent
+ROOT: Final = Path(__file__).parent.parent.parent
 README: Final = ROOT / "README.md"
 GUIDE: Final = ROOT / "docs" / "guide.md"
 REPORT: Final = ROOT / "docs" / "report.md"

@@ -16,7 +16,7 @@ import pytest
 
 import pomt_ref
 
-ROOT: Final = Path(__file__).parent.parent
+ROOT: Final = Path(__file__).parent.parent.parent
 
 
 @pytest.fixture(scope="module")
