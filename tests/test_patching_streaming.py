@@ -220,6 +220,36 @@ class TestModes:
         assert distance(step.scores, scores[0]) <= CLOSE
         assert distance(step.scores, scores[1]) > 100 * CLOSE, "rounding has to matter"
 
+    @pytest.mark.parametrize("library", ["torch", "transformers"])
+    def test_autocast_in_other_libraries(self, library: str) -> None:
+        model = hugging_face_model("ViT") if library == "transformers" else encoder(norm_first=True, batch_first=True)
+        given = torch.randn(2, 3, 32, 32) if library == "transformers" else torch.randn(2, 12, 24)
+        with patched_model(model, remove=5, prefix=1, streaming=True) as patched, torch.no_grad():
+            patched(given)
+            (expected,) = patched.steps
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                patched(given)
+            (step,) = patched.steps
+        assert step.scores.dtype == torch.float32
+        assert 0 < distance(step.scores, expected.scores) < 0.1
+
+    @pytest.mark.parametrize("library", ["timm", "torch", "transformers"])
+    def test_logits_of_hundreds_are_no_reason_to_refuse(self, library: str) -> None:
+        """What is proved is to the bit what the kernel had, so that no rounding is blown up by the softmax."""
+        if library == "timm":
+            model: Any = timm_model("ViT")
+            maps = [block.attn.qkv.weight[:48] for block in model.blocks]
+        elif library == "torch":
+            model = encoder(norm_first=True, batch_first=True)
+            maps = [layer.self_attn.in_proj_weight[:24] for layer in model.layers]
+        else:
+            model = hugging_face_model("ViT")
+            maps = [layer.attention.q_proj.weight for layer in model.vit.layers]
+        with torch.no_grad():
+            for each in maps:
+                each.mul_(200)
+        patch(model, remove=[3, 1, 2], prefix=1, streaming=True).unpatch()
+
     @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])
     def test_parameters_in_another_dtype(self, dtype: torch.dtype) -> None:
         model = timm_model("query and key norms").to(dtype)
@@ -357,9 +387,10 @@ class TestMemory:
         model = hugging_face_model("ViT", image_size=192, attn_implementation="eager")
         self.held(model, torch.randn(1, 3, 192, 192), 577, remove=[3, 1, 5])
 
-    def test_what_was_read_is_not_held_while_the_mlp_runs(self) -> None:
+    @pytest.mark.parametrize("streaming", [False, True])
+    def test_what_was_read_is_not_held_while_the_mlp_runs(self, streaming: bool) -> None:
         model = timm_model("ViT")
-        with patched_model(model, remove=5, layer=0, streaming=True) as patched:
+        with patched_model(model, remove=5, layer=0, streaming=streaming) as patched:
             (hook,) = model.blocks[0].norm2._forward_pre_hooks.values()  # noqa: SLF001 -- torch lists them nowhere else
             capture: Capture = hook.__self__.capture
             held: list[int] = []

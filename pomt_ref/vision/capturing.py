@@ -75,12 +75,13 @@ class Capture(ABC):
     def mixed(self, product: Float[Tensor, "batch tokens channels"]) -> tuple[Tensor, Tensor]:
         """What the block made of A v, and the same made of ``product``: A v of what was captured, head by head."""
 
-    def read(self) -> Attention:
-        """Whichever of the two is read.
+    def read(self) -> tuple[Attention, Float[Tensor, "batch heads tokens features"]]:
+        """Whichever of the two is read, and the values.
 
-        Under autocast a norm returns float32, and attention is computed in the dtype of the values all the same.
+        Under autocast a norm may return float32, and attention is computed in the dtype of the values all the same.
         """
-        return self.queries_and_keys().to(self.values().dtype) if self.streaming else self.attention()
+        v = self.values()
+        return (self.queries_and_keys().to(v.dtype) if self.streaming else self.attention()), v
 
     def complete(self) -> bool:
         """Whether this pass has shown all of it."""
@@ -106,8 +107,8 @@ class Capture(ABC):
         Raises:
             ModelError: what went on in the block is not A v of what was captured.
         """
-        v = self.values()
-        got, expected = self.mixed(attended(self.read(), v).transpose(1, 2).flatten(2))
+        attention, v = self.read()
+        got, expected = self.mixed(attended(attention, v).transpose(1, 2).flatten(2))
         scale = max(float(got.abs().max()), float(v.abs().max()))
         distance = float((got - expected).abs().max())
         if not distance <= ROUNDINGS * torch.finfo(got.dtype).eps * scale:

@@ -95,7 +95,7 @@ class HookedSplice(Splice):
             raise ModelError("patch", "CHOOSE-3", "attention before the second norm", "a block that runs otherwise")
         if self.proving:
             self.capture.prove()
-        attention, v = self.capture.read(), self.capture.values()
+        attention, v = self.capture.read()
         self.capture.forget()  # else all of it would be held while the MLP runs
         if self.batch_first:
             self.spliced = self.step(x, attention, v)

@@ -75,8 +75,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     if options.layer:
-        figures = layers.measure(layers.SHORT if options.short else layers.Plan(), options.layer)
-        say(json.dumps([each.as_json() for each in figures]))
+        of_one = layers.measure(layers.SHORT if options.short else layers.Plan(), options.layer)
+        say(json.dumps([each.as_json() for each in of_one]))
         return 0
     day = datetime.now(tz=UTC).date().isoformat()
     say("\n".join(f"{name}: {words}" for name, words in table.machine().items()))

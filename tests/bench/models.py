@@ -6,6 +6,7 @@ time nor memory asks what they are.
 
 import copy
 import ctypes
+import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -24,12 +25,12 @@ from tests.real_models import import_timm
 
 MIB: Final = 2**20
 
-WAYS: Final[Mapping[str, dict[str, bool] | None]] = {
-    "unpatched": None,
-    "patched": {"streaming": False},
-    "patched, streaming": {"streaming": True},
-}
-"""What ``patch`` is told, if it is called."""
+WAYS: Final[Mapping[str, bool | None]] = {"unpatched": None, "patched": False, "patched, streaming": True}
+"""Whether ``patch`` is told to be streaming, if it is called."""
+
+ALLOCATORS: Final = {"default": "", "returned": "glibc.malloc.mmap_threshold=65536"}
+"""What GLIBC_TUNABLES is set to: nothing, or that what is freed is given back at once, so that the peak is what is
+held. Else there are holes in a heap of blocks of several sizes."""
 
 CHILD: Final = """
 import sys
@@ -86,8 +87,10 @@ def plain_model(size: Size) -> nn.Module:
 
 def patched_by(way: str, model: nn.Module, size: Size) -> nn.Module:
     """The model as it is run."""
-    options = WAYS[way]
-    return model if options is None else patch(model, remove=size.remove, layer=size.layer, check="shapes", **options)
+    streaming = WAYS[way]
+    if streaming is None:
+        return model
+    return patch(model, remove=size.remove, layer=size.layer, check="shapes", streaming=streaming)
 
 
 def image_for(size: Size) -> Tensor:
@@ -111,21 +114,25 @@ def peak(size: Size, way: str) -> int:
         return peak_of(lambda: model(image))
 
 
-def extra_memory(size: Size, way: str) -> int:
-    """Of one pass, in a process of its own."""
+def extra_memory(size: Size, way: str, allocator: str) -> int:
+    """Of one pass, in a process of its own that starts with an allocator."""
+    environment = {name: value for name, value in os.environ.items() if name != "GLIBC_TUNABLES"}
+    environment |= {"GLIBC_TUNABLES": ALLOCATORS[allocator]} if ALLOCATORS[allocator] else {}
     command = [sys.executable, "-c", CHILD, way, *map(str, astuple(size))]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     return int(done.stdout.splitlines()[-1])
 
 
 def memory(size: Size) -> Iterator[Figure]:
     """What a pass needs at its peak beyond weights and input, the output included."""
-    extra = {way: extra_memory(size, way) for way in WAYS}
-    for way, needed in extra.items():
-        yield Figure("extra memory of a model", f"{way}, {size.words}", "", "MiB", spread_of([needed / MIB]))
-    for way in list(WAYS)[1:]:
-        share = spread_of([extra[way] / extra["unpatched"]])
-        yield Figure("extra memory of a model / unpatched", f"{way}, {size.words}", "", "ratio", share)
+    for allocator in ALLOCATORS:
+        extra = {way: extra_memory(size, way, allocator) for way in WAYS}
+        for way, needed in extra.items():
+            megabytes = spread_of([needed / MIB])
+            yield Figure("extra memory of a model", f"{way}, {size.words}", allocator, "MiB", megabytes)
+        for way in list(WAYS)[1:]:
+            share = spread_of([extra[way] / extra["unpatched"]])
+            yield Figure("extra memory of a model / unpatched", f"{way}, {size.words}", allocator, "ratio", share)
 
 
 def latency(size: Size) -> Iterator[Figure]:

@@ -106,7 +106,7 @@ def tables(figures: Sequence[Figure], before: Sequence[Figure]) -> str:
 def sections(text: str) -> dict[str, str]:
     """What is written by hand, and the section of every part that there is, by its mark."""
     found: dict[str, str] = {}
-    for part in reversed(PARTS.values()):
+    for part in reversed(list(PARTS.values())):
         text, mark, section = text.partition(part.mark)
         if mark:
             found[part.mark] = section

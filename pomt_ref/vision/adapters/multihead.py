@@ -25,8 +25,8 @@ LONGEST: Final = 2048
 class MultiheadCapture(Capture):
     """Reads ``torch.nn.MultiheadAttention``."""
 
-    of_matrix: ClassVar[frozenset[str]] = frozenset({"source", "attn"})
-    of_queries: ClassVar[frozenset[str]] = frozenset({"source", "mixed"})
+    of_matrix: ClassVar[frozenset[str]] = frozenset({"values", "attn"})
+    of_queries: ClassVar[frozenset[str]] = frozenset({"values", "queries", "keys"})
 
     def __init__(self, attention: nn.MultiheadAttention, *, streaming: bool = False) -> None:
         super().__init__(streaming=streaming)
@@ -67,35 +67,38 @@ class MultiheadCapture(Capture):
         _named: dict[str, object],
         output: tuple[Tensor, Tensor | None],
     ) -> tuple[Tensor, None]:
-        """The attention that was asked for; the block did not, and gets none."""
-        self.seen["source"] = arguments[0]
+        """The attention that was asked for, of which the block gets none; what it is made of, computed again."""
+        width, source = self.module.embed_dim, arguments[0]
         self.seen["mixed"], attention = output
         if attention is not None:
             self.seen["attn"] = attention
+            self.seen["values"] = self.projected(source, slice(2 * width, None))
+        else:
+            self.seen["queries"] = self.projected(source, slice(width))
+            both = self.projected(source, slice(width, None))  # at once, as the module does, and so to the bit
+            self.seen["keys"], self.seen["values"] = both.chunk(2, dim=1)
         return output[0], None
+
+    def projected(self, source: Tensor, rows: slice) -> Float[Tensor, "batch heads tokens features"]:
+        """Some rows of the joint map of tokens, which lie along the first axis while the module computes it."""
+        tokens = source.transpose(0, 1) if self.module.batch_first else source
+        biases = cast("Tensor | None", self.module.in_proj_bias)  # torch says that it is always there
+        bias = None if biases is None else biases[rows]
+        made: Tensor = functional.linear(tokens, self.module.in_proj_weight[rows], bias)
+        by_heads: Tensor = made.unflatten(-1, (-1, self.module.head_dim))
+        return by_heads.permute(1, 2, 0, 3)
 
     def attention(self) -> Float[Tensor, "batch heads tokens tokens"]:
         """What the module returned."""
         return self.seen["attn"]
 
     def queries_and_keys(self) -> QueriesKeys:
-        """Two thirds of the joint map, computed again, and the scale that torch takes: it can be told no other."""
-        q, k = self.projected(0), self.projected(1)
-        return QueriesKeys(q, k, float(q.shape[-1] ** -0.5))
+        """Two thirds of the joint map, and the scale that torch takes: it can be told no other."""
+        return QueriesKeys(self.seen["queries"], self.seen["keys"], float(self.module.head_dim**-0.5))
 
     def values(self) -> Float[Tensor, "batch heads tokens features"]:
-        """The last third of the joint map, computed again."""
-        return self.projected(2)
-
-    def projected(self, third: int) -> Float[Tensor, "batch heads tokens features"]:
-        """A third of the joint map, computed again as the module does it: from tokens along the first axis."""
-        source = self.seen["source"]
-        tokens = source.transpose(0, 1) if self.module.batch_first else source
-        weight = self.module.in_proj_weight.chunk(3)[third]
-        biases = cast("Tensor | None", self.module.in_proj_bias)  # torch says that it is always there
-        bias = None if biases is None else biases.chunk(3)[third]
-        heads: Tensor = functional.linear(tokens, weight, bias).unflatten(-1, (self.module.num_heads, -1))
-        return heads.permute(1, 2, 0, 3)
+        """The last third of the joint map."""
+        return self.seen["values"]
 
     def mixed(self, product: Float[Tensor, "batch tokens channels"]) -> tuple[Tensor, Tensor]:
         """What the module returned, and the product after the same projection."""
