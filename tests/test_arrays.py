@@ -338,6 +338,7 @@ class TestGraph:
 
     def test_runtime_that_is_not_installed_is_told(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(__import__("sys").modules, "onnxruntime", None)
+        (tmp_path / "any.onnx").write_bytes(b"")
         with pytest.raises(SubjectError, match="expected the package onnxruntime; pip install"):
             load_subject(str(tmp_path / "any.onnx"))
 

@@ -3,11 +3,13 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from io import StringIO
 from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
+from rich.console import Console
 
 from pomt_ref.cli import main
 from pomt_ref.errors import OptionError
@@ -117,6 +119,9 @@ class TestCompare:
         found = self.run(digits, Images(ready=few.ready, labelled=False), tmp_path, rounds=1)
         assert [row.accuracy for row in found.rows] == [None] * 5
         assert "–" in list(comparison_table(found).columns[5].cells)
+        told = StringIO()
+        Console(width=80, file=told).print(comparison_table(found))
+        assert "1.000 – 1.000" in told.getvalue()
 
     def test_images_that_cannot_be_read_are_kept_in_mind(self, tmp_path: Path) -> None:
         (tmp_path / "broken.png").write_bytes(b"")
@@ -152,7 +157,7 @@ class TestCommand:
     @pytest.mark.parametrize(
         ("options", "told"),
         [
-            (["--remove", "16"], "0 <= remove <= 15"),
+            (["--remove", "16"], "pomt-ref bench-model: patch at layer 1: expected 0 <= remove <= 15"),
             (["--remove", "8", "--layer", "4"], "layer"),
             (["--remove", "8", "--device", "nonsense"], "bench-model: expected a device of this machine"),
             (["--remove", "8", "--data", "nowhere"], "bench-model: expected a folder of images"),

@@ -275,7 +275,7 @@ class TestCommand:
         with pytest.raises(SystemExit) as ended:
             run("--model", "digits", *option)
         assert ended.value.code == 2
-        assert f"argument {option[0]}: expected" in capsys.readouterr().err
+        assert f"{option[0]}: expected" in capsys.readouterr().err
 
 
 class TestPicture:

@@ -14,6 +14,9 @@ from safetensors.numpy import save_file
 
 from pomt_ref import __version__
 from pomt_ref.cli import COULD_NOT_RUN, DTYPES, PROFILES, build_parser, main
+from pomt_ref.cli.numbers import LONGEST, SHORTEST
+from pomt_ref.cli.parser import reworded
+from pomt_ref.conformance import call
 from pomt_ref.conformance.call import TIME_LIMIT
 from pomt_ref.testing import Dtype, laws_of, rounding
 
@@ -141,6 +144,8 @@ def given(here: Path, capfd: pytest.CaptureFixture[str]) -> Given:
 
     return run
 
+
+BIG: Final = "batch=2 heads=2 tokens={tokens} features=3 channels=4 prefix=1 keep=2"
 
 FEW: Final = ("--max-examples", "5", "--clause", "POMT-PRUNE-1", "--clause", "POMT-PRUNE-2")
 
@@ -350,20 +355,86 @@ class TestCouldNotRun:
     @pytest.mark.parametrize(
         ("arguments", "says"),
         [
-            (["check"], "the following arguments are required: package.module:attribute"),
-            ([], "the following arguments are required: COMMAND"),
-            (["check", "a:b", "--dtype", "int8"], "argument --dtype: invalid choice: 'int8'"),
-            (["check", "a:b", "--method", "tome"], "argument --method: invalid choice: 'tome'"),
-            (["check", "a:b", "--seed", "-1"], "argument --seed: expected an integer, zero or more, got '-1'"),
-            (["check", "a:b", "--max-examples", "x"], "--max-examples: expected an integer, zero or more, got 'x'"),
+            (["check"], "check: expected package.module:attribute, got none"),
+            ([], ": expected COMMAND, got none"),
+            (["prove"], ": COMMAND: expected check, replay, merge, vectors, choose, bench-model, got 'prove'"),
+            (["check", "a:b", "--dtype", "int8"], "--dtype: expected float16, bfloat16, float32, float64, got 'int8'"),
+            (["check", "a:b", "--method", "tome"], "--method: expected pomt, topk, evit, got 'tome'"),
+            (["check", "a:b", "--seed", "x"], "--seed: expected an integer, zero or more, got 'x'"),
+            (["check", "a:b", "--seed", "-1"], "--seed: expected an integer, zero or more, got '-1'"),
+            (["check", "a:b", "--seed", "9" * 19], f"--seed: expected an integer, zero or more, got '{'9' * 18}'"),
+            (["check", "a:b", "--seed"], "--seed: expected one value, got none"),
+            (["check", "a:b", "--clause"], "--clause: expected one value, got none"),
+            (["check", "a:b", "--max-examples", "x\ny"], "expected an integer, zero or more, got 'x\\ny'"),
             (["check", "a:b", "--max-examples", "0"], "--max-examples: expected an integer above zero, got 0"),
+            (["check", "a:b", "--quick=3"], "--quick: expected no value, got '3'"),
+            (["check", "a:b", "--no-save", "--save", "x"], "--save: expected without --no-save, got both"),
+            (["check", "a:b", "--s", "3"], "--s: expected one of --seed, --shard, --save, got a part of several"),
+            (["check", "a:b", "--sed", "3"], "check: expected arguments that it has, got --sed 3"),
+            (["check", "a:b", "c:\nd"], "check: expected arguments that it has, got c: d"),
+            (["merge"], "merge: expected FILE, got none"),
+            (
+                ["choose", "--model", "digits", "--threads", "1025"],
+                "--threads: expected an integer of 1 to 1024, got 1025",
+            ),
         ],
     )
-    def test_wrong_argument_is_told_with_the_usage(self, given: Given, arguments: list[str], says: str) -> None:
+    def test_wrong_argument_is_told_in_one_line(self, given: Given, arguments: list[str], says: str) -> None:
         status, out, err = given(*arguments)
-        assert (status, out) == (2, "")
-        assert err.startswith("usage: pomt-ref ")
-        assert says in err.splitlines()[-1]
+        command = " ".join(["pomt-ref", *arguments[:1]]) if arguments[:1] != ["prove"] else "pomt-ref"
+        assert (status, out, err.count("\n")) == (2, "", 1)
+        assert err.startswith(f"{command}: ")
+        assert err.endswith(f"{says} ({command} --help)\n")
+
+    @pytest.mark.parametrize("number", ["1e300", "inf", "-inf", "nan", "0", "-1", "1e-300", "soon", "1000001"])
+    def test_duration_that_no_clock_counts_is_told(self, given: Given, number: str) -> None:
+        for command in (["check", "a:b"], ["replay", "case"]):
+            status, _, err = given(*command, f"--timeout={number}")
+            says = f"--timeout: expected seconds from 0.001 to 1,000,000, got '{number}'"
+            assert (status, err) == (2, f"pomt-ref {command[0]}: {says} (pomt-ref {command[0]} --help)\n")
+
+    def test_durations_at_the_ends_are_taken(self, given: Given) -> None:
+        few = ("--max-examples", "1", "--clause", "POMT-PRUNE-1")
+        assert given("check", "cli_subjects:prune", "--timeout", "1e6", *few)[0] == 0
+        assert (SHORTEST, LONGEST) == (call.SHORTEST, call.LONGEST)
+
+    @pytest.mark.parametrize(
+        ("arguments", "says"),
+        [
+            (["--max-examples", "9" * 18], f"max_examples of 1 to 10000000, got {'9' * 18}"),
+            (["--jobs", "9" * 18], f"jobs of 1 to 1024, got {'9' * 18}"),
+            (["--shard", f"1/{'9' * 5000}"], f"a shard k/n with 1 <= k <= n, got '1/{'9' * 5000}'"),
+            (["--fix", f"tokens={'9' * 18}"], f"sizes that memory has room for, got {BIG.format(tokens='9' * 18)}"),
+            (["--fix", "tokens=3", "--fix", "keep=2"], f"leave a patch token to discard, got {BIG.format(tokens=3)}"),
+        ],
+    )
+    def test_numbers_beyond_every_memory_are_told(self, given: Given, arguments: list[str], says: str) -> None:
+        assert self.refused(given, "cli_subjects:prune", *arguments).endswith(says)
+
+    def test_sizes_beyond_the_memory_of_this_machine_are_told(self, given: Given) -> None:
+        said = self.refused(given, "cli_subjects:prune", "--fix", "tokens=500000")
+        assert said.startswith("check: not enough memory: ")
+
+    def test_other_sizes_grow_with_what_is_fixed(self, given: Given) -> None:
+        for fixed in ("keep=10", "prefix=9"):
+            status, _, err = given("check", "cli_subjects:prune", "--fix", fixed, *FEW)
+            assert (status, err.count("\n")) == (0, 2)
+
+    @pytest.mark.parametrize("name", ["none.onnx", "folder.onnx"])
+    def test_file_that_is_not_there_is_told_before_a_package(
+        self, given: Given, here: Path, name: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setitem(sys.modules, "onnxruntime", None)
+        (here / "folder.onnx").mkdir()
+        got = "no such file" if name == "none.onnx" else "what is no file"
+        assert self.refused(given, name) == f"check {name}: expected an ONNX file, got {got}"
+
+
+def test_words_that_argparse_may_have_besides_are_told_as_they_are() -> None:
+    assert reworded("argument --x: something\nelse") == "--x: something else"
+    assert reworded("one of the arguments --a --b is required") == "expected one of --a --b, got none"
+    assert reworded("argument F: expected at least one argument") == "F: expected one value or more, got none"
+    assert reworded("argument X: invalid choice: 'c' (choose from a, b)") == "X: expected a, b, got 'c'"  # from 3.12 on
 
 
 def captured_file(path: Path, metadata: dict[str, str] | None = None, **replaced: np.ndarray | None) -> str:

@@ -19,6 +19,7 @@ import hypothesis.errors
 import numpy as np
 import pytest
 import torch
+from jsonschema import Draft202012Validator
 from rich.console import Console
 from safetensors.numpy import save_file
 from torch import Tensor
@@ -40,8 +41,9 @@ from pomt_ref.conformance import (
     runner,
 )
 from pomt_ref.conformance.answer import STAGES
+from pomt_ref.conformance.call import TimeLimitError
 from pomt_ref.conformance.display import show_progress, show_report
-from pomt_ref.conformance.document import as_json, write
+from pomt_ref.conformance.document import as_dict, as_json, schema, write
 from pomt_ref.conformance.report import Kill, Verdict
 from pomt_ref.conformance.snippet import snippet
 from pomt_ref.conformance.subject import CallableSubject
@@ -61,6 +63,7 @@ from pomt_ref.testing import (
     load_captured,
 )
 from pomt_ref.testing.mutants import FAULTS, ClassStep, Step
+from tests import made_reports
 
 ROOT: Final = Path(__file__).parent.parent
 OUTPUT: Final = "an array, a tuple that begins with one, or an object that has one as tokens"
@@ -99,6 +102,21 @@ def raising(error: BaseException) -> Implementation:
         raise error
 
     return implementation
+
+
+class Wavering:
+    """Right, but for its first answer: an error, or the same number everywhere."""
+
+    def __init__(self, first: BaseException | float) -> None:
+        self.first: BaseException | float | None = first
+
+    def __call__(self, x: Tensor, attn: Tensor, v: Tensor, *, prefix: int, keep: int) -> tuple[Tensor, Tensor]:
+        """Answer with the kept tokens beside the output."""
+        first, self.first = self.first, None
+        if isinstance(first, BaseException):
+            raise first
+        found = pomt_ref.prune(x, attn, v, prefix=prefix, keep=keep)
+        return found.tokens if first is None else torch.full_like(found.tokens, first), found.kept
 
 
 RAISED: Final = f"({Path(__file__).name}:{raising.__code__.co_firstlineno + 4})"
@@ -559,8 +577,8 @@ class TestCheck:
                 "expected a clause of pomt, got POMT-ATT-9; they are POMT-ATT-1, POMT-ATT-2, ",
             ),
             ({"clauses": "TOPK-1"}, "expected a clause of pomt, got TOPK-1; they are POMT-ATT-1, POMT-ATT-2, "),
-            ({"max_examples": 0}, "expected max_examples of 1 or more, got 0"),
-            ({"max_examples": -3}, "expected max_examples of 1 or more, got -3"),
+            ({"max_examples": 0}, "expected max_examples of 1 to 10000000, got 0"),
+            ({"max_examples": -3}, "expected max_examples of 1 to 10000000, got -3"),
             ({"device": "abacus"}, "expected the device abacus, got Expected one of cpu, cuda, "),
             ({"device": "meta"}, "expected the device meta, got Cannot copy out of meta tensor; no data!"),
         ],
@@ -718,6 +736,46 @@ class TestRunLaw:
         assert row.failure is not None
         told = "answers differently on a second call; the first time: POMT-PRUNE-2 wrong: "
         assert row.failure.message.startswith(told)
+
+    @pytest.mark.parametrize(
+        ("first", "clauses", "blamed", "says"),
+        [
+            (RuntimeError("cold"), ["POMT-PRUNE-1", "POMT-PRUNE-2"], "POMT-PRUNE-1", "raised RuntimeError: cold ("),
+            (TimeLimitError("took longer than 1 s"), ["POMT-PRUNE-2"], "POMT-PRUNE-2", "took longer than 1 s"),
+            (7.0, ["POMT-PRUNE-1", "POMT-PRUNE-2"], "POMT-PRUNE-2", "prefix row 0 of sample 0 has 7.0 in channel 0"),
+            (7.0, ["POMT-PRUNE-1"], "POMT-PRUNE-1", "prefix row 0 of sample 0 has 7.0 in channel 0"),
+        ],
+    )
+    def test_check_tells_a_first_call_that_no_other_repeats(
+        self, first: BaseException | float, clauses: list[str], blamed: str, says: str
+    ) -> None:
+        ended: list[tuple[str, Verdict]] = []
+        progress = Progress(clause_ends=lambda row: ended.append((row.clause, row.verdict)))
+        report = check(Wavering(first), clauses=clauses, max_examples=3, progress=progress)
+        assert not report.conforms
+        (failure,) = report.failures
+        told = "POMT-PRUNE-2" if first == 7.0 else blamed
+        assert failure.message.startswith(f"answers differently on a second call; the first time: {told} wrong: {says}")
+        assert str(failure.case).startswith("batch=2 heads=2 tokens=6 ")
+        assert ended == [(row.clause, row.verdict) for row in report.rows]
+        assert [row.clause for row in report.rows if row.verdict == "wrong"] == [blamed]
+        (row,) = (row for row in report.rows if row.verdict == "wrong")
+        assert (row.cases, sum(row.families.values()), row.first_kill) == (4, 4, Kill(1, 0.0))
+        assert report.offered == ("kept",)
+        assert Draft202012Validator(schema()).is_valid(as_dict(report))
+
+    def test_check_leaves_to_the_laws_what_a_second_call_repeats(self) -> None:
+        report = check(raising(RuntimeError("always")), clauses=["POMT-PRUNE-1"], max_examples=3)
+        assert report.failures[0].message.startswith("POMT-PRUNE-1 wrong: raised RuntimeError: always")
+
+    def test_check_says_nothing_of_a_first_call_where_every_clause_is_wrong(self) -> None:
+        def wavering(x: Tensor, attn: Tensor, v: Tensor, *, prefix: int, keep: int) -> Tensor:
+            wavering.__dict__["calls"] = wavering.__dict__.get("calls", 0) + 1
+            output = honest(x, attn, v, prefix=prefix, keep=keep)
+            return output[:, :1] if wavering.__dict__["calls"] == 1 or len(x) == 1 else output
+
+        report = check(wavering, clauses=["POMT-PRUNE-1"], max_examples=20)
+        assert report.failures[0].message.startswith("POMT-PRUNE-1 wrong: output of shape")
 
     def test_run_law_does_not_blame_the_subject_for_a_law_that_wavers(self) -> None:
         calls: list[int] = []
@@ -1200,8 +1258,17 @@ class TestDisplay:
         assert told.count("POMT-RANK-1 wrong: so and so\n") == 2
         assert told.count(f"POMT-RANK-1 wrong: so and so\n  smallest case: {FAILURE.case}\n") == 1
         assert "  paste to see it again:\n\n    line 1\n    line 2\n" in told
-        assert "captured: [red]x[/].safetensors" in told
+        assert "captured: " in told
+        assert "[red]x[/].safe" in told
         assert "input" in told
+
+    def test_name_of_a_file_is_whole_on_a_terminal_of_80_columns(self) -> None:
+        name = f"captured: {'layer-of-a-model-' * 6}.safetensors"
+        told = io.StringIO()
+        show_report(made_reports.report(made_reports.row(source=name)), Console(width=80, file=told))
+        lines = [line.split("│") for line in told.getvalue().splitlines() if "│" in line]
+        assert "".join(cells[2].strip() for cells in lines) == name.replace(": ", ":")
+        assert lines[0][1].strip() == "POMT-PRUNE-1"
 
     def test_report_of_nothing_shown_says_so(self) -> None:
         told = shown(report_of(row_of("POMT-META-7", "not offered")))

@@ -75,6 +75,17 @@ class TestLoad:
         ):
             load("vit_small_patch16_224")
 
+    def test_timm_that_cannot_be_imported_is_told(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        """As with a torchvision of another build: an error of any kind comes out of the import."""
+        (tmp_path / "timm.py").write_text("raise RuntimeError('operator torchvision::nms does not exist\\nmore')")
+        monkeypatch.delitem(sys.modules, "timm", raising=False)
+        monkeypatch.syspath_prepend(tmp_path)
+        told = (
+            r"a timm that can be imported for vit_x \(CHOOSE-2\), got RuntimeError: operator torchvision::nms does not "
+        )
+        with pytest.raises(OptionError, match=f"{told} exist$"):
+            load("vit_x")
+
     @pytest.mark.parametrize(
         ("name", "told"),
         [

@@ -2,6 +2,7 @@
 
 import json
 import math
+import random
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import replace
@@ -18,8 +19,10 @@ from pomt_ref.conformance import Report, check
 from pomt_ref.conformance.document import FORMAT, SCHEMA, as_dict, as_json, from_dict, schema, write
 from pomt_ref.conformance.known import Deviation, apply_known
 from pomt_ref.conformance.merging import load_report, merge
+from pomt_ref.conformance.schema import ASSERTIONS, mismatches
 from pomt_ref.testing import build_case
 from pomt_ref.testing.mutants import Step
+from tests.made_documents import mutated
 from tests.made_reports import EXCHANGED, every_verdict, failure, report, row, wrong
 
 ROOT: Final = Path(__file__).parent.parent
@@ -152,6 +155,19 @@ class TestSchema:
         change(document)
         assert any(error.startswith(f"{where}:") for error in errors(document)), errors(document)
 
+    def test_own_validator_agrees_with_jsonschema(self) -> None:
+        refused, root = 0, schema()
+        for seed in range(400):
+            document = mutated(plain(), random.Random(seed))  # noqa: S311 -- a test, not a secret
+            valid = VALIDATOR.is_valid(document)
+            assert valid == (not list(mismatches(document, root, root, "report.json:"))), errors(document)
+            refused += not valid
+        assert 200 < refused < 400
+
+    def test_own_validator_knows_every_keyword(self) -> None:
+        words = {word for part in schemas(schema()) for word in part}
+        assert words <= {*ASSERTIONS, "$schema", "$defs", "$ref", "title", "description"}
+
     def test_every_field_is_needed(self) -> None:
         document = plain()
         for path in ((), ("clauses", 2), ("clauses", 2, "failure"), ("clauses", 2, "failure", "ranking")):
@@ -169,6 +185,16 @@ class TestSchema:
     def test_schema_lies_beside_the_package(self) -> None:
         path = ROOT / "pomt_ref" / "conformance" / SCHEMA
         assert json.loads(path.read_text(encoding="utf-8")) == schema()
+
+
+def schemas(schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Every schema in a schema."""
+    yield schema
+    inner = [*schema.get("properties", {}).values(), *schema.get("$defs", {}).values()]
+    inner += [*schema.get("oneOf", ()), *schema.get("allOf", ())]
+    inner += [schema[word] for word in ("if", "then", "else", "items", "additionalProperties") if schema.get(word)]
+    for part in inner:
+        yield from schemas(part)
 
 
 def part_of(document: dict[str, Any], path: tuple[str | int, ...]) -> dict[str, Any]:

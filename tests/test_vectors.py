@@ -24,11 +24,13 @@ import pomt_ref
 from docs.examples.write_outputs import write_outputs
 from pomt_ref import oracle
 from pomt_ref.cli import main
+from pomt_ref.conformance.schema import ASSERTIONS, mismatches
 from pomt_ref.conformance.vectors import (
     Fault,
     Vector,
     VectorsError,
     VectorSet,
+    completeness,
     judge_outputs,
     release,
     schema_text,
@@ -42,8 +44,7 @@ from pomt_ref.conformance.vectors.expecting import rounded_up
 from pomt_ref.conformance.vectors.judging import RESULTS, judge
 from pomt_ref.conformance.vectors.manifest import MANIFEST, SCHEMA
 from pomt_ref.conformance.vectors.reading import wrong
-from pomt_ref.conformance.vectors.release import LARGEST_SEED, clauses_of, first_seed
-from pomt_ref.conformance.vectors.schema import ASSERTIONS, faults
+from pomt_ref.conformance.vectors.release import LARGEST_SEED, clauses_of, first_seed, listed
 from pomt_ref.conformance.vectors.showing import cut_line
 from pomt_ref.conformance.vectors.vector import AXES
 from pomt_ref.testing import (
@@ -58,6 +59,7 @@ from pomt_ref.testing import (
     load_captured,
     normative,
 )
+from tests.made_documents import mutated
 
 ROOT: Final = Path(__file__).parent.parent
 
@@ -92,8 +94,9 @@ def whole(folder: Path) -> VectorSet:
 
 
 @pytest.fixture
-def few(folder: Path, tmp_path: Path) -> Path:
-    """A few vectors in a folder of their own, to be damaged."""
+def few(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A few vectors in a folder of their own, to be damaged, as if they were all of the release."""
+    monkeypatch.setattr(completeness, "listed", lambda seed: (one for one in listed(seed) if one.name in FEW))
     path = tmp_path / "few"
     path.mkdir()
     document = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
@@ -223,6 +226,7 @@ class TestRelease:
         first = [next(release(seed)) for seed in (0, 1, LARGEST_SEED)]
         assert len({each.case.x.tobytes() for each in first}) == 3
         monkeypatch.setattr(writing, "release", lambda seed: [next(release(seed))])
+        monkeypatch.setattr(completeness, "listed", lambda seed: [next(listed(seed))])
         write(tmp_path / "set", version="0.1.0", seed=LARGEST_SEED)
         assert verify(tmp_path / "set").seed == LARGEST_SEED
 
@@ -375,7 +379,7 @@ class TestFiles:
         for seed in range(200):
             document = mutated(json.loads(text), random.Random(seed))  # noqa: S311 -- a test, not a secret
             valid = validator.is_valid(document)
-            assert valid == (not list(faults(document, schema, schema, "m")))
+            assert valid == (not list(mismatches(document, schema, schema, "m")))
             refused += not valid
         assert 100 < refused < 200
 
@@ -458,29 +462,6 @@ def subschemas(schema: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401 -- any 
         yield from subschemas(schema["items"])
 
 
-def mutated(document: Any, chance: random.Random) -> Any:  # noqa: ANN401 -- any JSON
-    """The document with one value replaced, removed or added, somewhere."""
-    places = list(places_of(document))
-    holder, key = chance.choice(places)
-    values = [None, True, 0, -1, 1, 2.0, 1.5, "", "pomt", "é", [], {}, [1], {"a": 1}, "float64", "forced"]
-    what = chance.randrange(4)
-    if what == 0 and isinstance(holder, dict):
-        del holder[key]
-    elif what == 1 and isinstance(holder, dict):
-        holder["more"] = chance.choice(values)
-    else:
-        holder[key] = chance.choice(values)
-    return document
-
-
-def places_of(value: Any) -> Iterator[tuple[Any, Any]]:  # noqa: ANN401 -- any JSON
-    """Every place in a document: what holds it, and under which name."""
-    for key, inner in list(value.items() if isinstance(value, dict) else enumerate(value)):
-        yield value, key
-        if isinstance(inner, dict | list):
-            yield from places_of(inner)
-
-
 class TestDamage:
     """A folder that is damaged or foreign: one clear line a fault, and never a traceback."""
 
@@ -491,8 +472,8 @@ class TestDamage:
         for text, told in (
             ("", "Expecting value"),
             ('{"format": NaN}', "NaN is no number in JSON"),
-            ("[" * 100_000, "recursion"),
-            ('{"format": 1' + "0" * 5000 + "}", "Exceeds the limit"),
+            ("[" * 100_000, "nested too deep"),
+            ('{"format": 1' + "0" * 5000 + "}", "an integer of 5001 digits is too large, of at most 18"),
         ):
             (few / MANIFEST).write_text(text, encoding="utf-8")
             (line,) = lines(few)
@@ -607,6 +588,83 @@ class TestDamage:
         assert (error.function, error.clause, error.expected, error.got) == ("vectors", "a", "b", "c")
 
 
+class TestCompleteness:
+    """A set that is right in itself is held against the release that its manifest says it is."""
+
+    NAME: Final = "pomt-ties-float16-1"
+
+    def test_missing_case_is_told(self, few: Path) -> None:
+        document = manifest(few)
+        del document["cases"][0]
+        write_manifest(few, document)
+        (few / f"{self.NAME}.safetensors").unlink()
+        told = f"vectors manifest.json: cases: expected the 7 cases of release 1, got none of {self.NAME}"
+        assert lines(few) == [told]
+        del document["cases"][1:]
+        write_manifest(few, document)
+        assert lines(few)[0].endswith(" and 3 more")
+
+    def test_release_without_a_case_is_told_as_it_is_published(self, folder: Path, tmp_path: Path) -> None:
+        path = tmp_path / "set"
+        shutil.copytree(folder, path)
+        document = manifest(path)
+        gone = document["cases"].pop(100)
+        write_manifest(path, document)
+        (path / gone["file"]).unlink()
+        assert lines(path) == [
+            f"vectors manifest.json: cases: expected the 347 cases of release 1, got none of {gone['id']}"
+        ]
+
+    def test_case_besides_is_told(self, few: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(
+            completeness,
+            "listed",
+            lambda seed: (one for one in listed(seed) if one.name in FEW and one.name != self.NAME),
+        )
+        told = f"vectors manifest.json: cases: expected the 6 cases of release 1, got {self.NAME} besides"
+        assert lines(few) == [told]
+
+    @pytest.mark.parametrize(
+        ("change", "says"),
+        [
+            ({"release": 2}, "release: expected 1, the one known here, got 2"),
+            ({"seed": LARGEST_SEED + 1}, "seed: expected 0 to 1000, got 1001"),
+        ],
+    )
+    def test_release_that_is_not_known_is_told(self, few: Path, change: dict[str, int], says: str) -> None:
+        write_manifest(few, manifest(few) | change)
+        assert lines(few) == [f"vectors manifest.json: {says}"]
+
+    def test_seed_of_another_set_is_told_of_every_case(self, few: Path) -> None:
+        write_manifest(few, manifest(few) | {"seed": 1})
+        found = lines(few)
+        assert len(found) == len(FEW)
+        assert found[0].startswith(
+            f"vectors {self.NAME}.safetensors: seed: expected {first_seed(self.NAME, 1)}, as in "
+        )
+
+    def test_other_clauses_are_told(self, few: Path) -> None:
+        document = manifest(few)
+        entry = document["cases"][0]
+        entry["clauses"] = entry["clauses"][:1]
+        write_manifest(few, document)
+        path = few / f"{self.NAME}.safetensors"
+        with safe_open(path, framework="pt") as file:
+            about = file.metadata() | {"clauses": entry["clauses"][0]}
+        save_file(load_file(path), path, about)
+        sign(few, self.NAME)
+        (told,) = lines(few)
+        assert told.startswith(f"vectors {self.NAME}.safetensors: clauses: expected ")
+        assert told.endswith(f", as in release 1 with this seed, got {entry['clauses'][0]}")
+
+    def test_other_numbers_are_told(self, few: Path) -> None:
+        tensors = load_file(few / f"{self.NAME}.safetensors")
+        turned = ("x", "tokens", "last_row", "last_row_bound")  # the channels, everywhere: the oracle agrees
+        rewrite(few, self.NAME, **{name: tensors[name].flip(-1) for name in turned})
+        says = "x: expected numbers as in release 1 with this seed, got others"
+        assert lines(few) == [f"vectors {self.NAME}.safetensors: {says}"]
+
+
 class TestWriting:
     """Whole or not at all, and over nothing but an older set."""
 
@@ -614,6 +672,7 @@ class TestWriting:
     def short(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """One case is enough to see how a folder is written."""
         monkeypatch.setattr(writing, "release", lambda seed: [next(release(seed))])
+        monkeypatch.setattr(completeness, "listed", lambda seed: [next(listed(seed))])
 
     def test_older_set_is_replaced(self, tmp_path: Path) -> None:
         write(tmp_path, version="0.1.0", seed=3)
@@ -855,6 +914,7 @@ class TestCommand:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         monkeypatch.setattr(writing, "release", lambda seed: [next(release(seed))])
+        monkeypatch.setattr(completeness, "listed", lambda seed: [next(listed(seed))])
         folder = tmp_path / "set"
         assert main(["vectors", "write", f"{folder}", "--seed", "3"]) == 0
         assert capsys.readouterr().out == f"{folder}: 1 cases written, seed 3\n"
@@ -908,6 +968,15 @@ class TestCommand:
             path.unlink()
         assert main(arguments) == 1
         assert " and 3 more\n" in capsys.readouterr().out
+
+    def test_names_are_whole_on_a_terminal_of_80_columns(
+        self, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("COLUMNS", "80")
+        assert main(["vectors", "show", str(folder)]) == 0
+        shown = capsys.readouterr().out
+        assert {entry["id"] for entry in manifest(folder)["cases"]} <= set(shown.split())
+        assert max(map(len, shown.splitlines())) <= 80
 
     def test_list_and_case_are_shown(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["vectors", "show", f"{folder}"]) == 0

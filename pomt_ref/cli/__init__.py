@@ -9,6 +9,7 @@ from typing import Final
 
 from pomt_ref.cli import checking, models, supervising, vectors
 from pomt_ref.cli.numbers import DTYPES, PROFILES
+from pomt_ref.cli.parser import Parser
 from pomt_ref.version import __version__
 
 COULD_NOT_RUN: Final = 2
@@ -22,9 +23,7 @@ TRACEBACK: Final = "POMT_REF_TRACEBACK"
 
 def build_parser() -> argparse.ArgumentParser:
     """Describe the commands and their options."""
-    parser = argparse.ArgumentParser(
-        prog="pomt-ref", description="The golden reference of POMT token pruning (arXiv 2407.05941)."
-    )
+    parser = Parser(prog="pomt-ref", description="The golden reference of POMT token pruning (arXiv 2407.05941).")
     parser.add_argument("--version", action="version", version=f"pomt-ref {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     checking.add_check(commands)
@@ -41,25 +40,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal without Unicode still gets its report
-    parsed = build_parser().parse_args(arguments)
+    parser = build_parser()
+    parsed, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        parser.prog = f"{parser.prog} {parsed.command}"  # whose options these are not
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     from pomt_ref.errors import PomtError  # noqa: PLC0415 -- late: torch takes two seconds
 
     try:
         return _run(parsed)
     except PomtError as error:
-        told = f"{error}"
-        about = f"{parsed.command} {told.removeprefix('check ')}" if told.startswith("check ") else told
-        print(f"pomt-ref {about}", file=sys.stderr)
+        told = " ".join(f"{error}".split())  # file names too may have several lines
+        if told.startswith("check "):
+            told = f"{parsed.command} {told.removeprefix('check ')}"
+        elif parsed.command in models.COMMANDS and not told.startswith(parsed.command):
+            told = f"{parsed.command}: {told}"
+        print(f"pomt-ref {told}", file=sys.stderr)
     except KeyboardInterrupt:
         print(f"pomt-ref {parsed.command}: interrupted", file=sys.stderr)
     except Exception as error:
         if os.environ.get(TRACEBACK):
             raise
         told = f"{type(error).__name__}: {error}".partition("\n")[0]
-        print(
-            f"pomt-ref {parsed.command}: a fault of this program: {told} ({TRACEBACK}=1 shows where)", file=sys.stderr
-        )
+        whose = "not enough memory" if _of_memory(error) else "a fault of this program"
+        print(f"pomt-ref {parsed.command}: {whose}: {told} ({TRACEBACK}=1 shows where)", file=sys.stderr)
     return COULD_NOT_RUN
+
+
+def _of_memory(error: Exception) -> bool:
+    """Whether memory ran out: NumPy says so by the kind of the error, torch for the CPU in its words alone."""
+    kinds = {kind.__name__ for kind in type(error).__mro__}
+    return bool(kinds & {"MemoryError", "OutOfMemoryError"}) or "allocate memory" in str(error)
 
 
 def program() -> int:

@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Final
 
 from pomt_ref.cli.numbers import DTYPES, PROFILES, natural, positive, seconds, size
+from pomt_ref.cli.parser import Parser
 
 STATUS: Final = "exit status: 0 it conforms, 1 it does not, 2 the check could not run"
 
 
-def add_check(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def add_check(commands: "argparse._SubParsersAction[Parser]") -> None:
     """``pomt-ref check``."""
     command = commands.add_parser(
         "check",
@@ -46,7 +47,7 @@ def add_check(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     kept.add_argument("--no-save", dest="save", action="store_const", const=None, help="write no failing case")
 
 
-def add_replay(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def add_replay(commands: "argparse._SubParsersAction[Parser]") -> None:
     """``pomt-ref replay``."""
     command = commands.add_parser(
         "replay",
@@ -60,7 +61,7 @@ def add_replay(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     command.add_argument("--timeout", type=seconds, default=60.0, metavar="S", help="seconds a call may take (60)")
 
 
-def add_merge(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def add_merge(commands: "argparse._SubParsersAction[Parser]") -> None:
     """``pomt-ref merge``."""
     command = commands.add_parser(
         "merge",

@@ -4,14 +4,15 @@ import argparse
 from pathlib import Path
 from typing import Final
 
-from pomt_ref.cli.numbers import natural, positive, share
+from pomt_ref.cli.numbers import at_most, natural, positive, share
+from pomt_ref.cli.parser import Parser
 
 COMMANDS: Final = ("choose", "bench-model")
 
 WORKED: Final = "exit status: 0 measured, 2 it could not be"
 
 
-def add_choose(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def add_choose(commands: "argparse._SubParsersAction[Parser]") -> None:
     """``pomt-ref choose``."""
     command = commands.add_parser(
         "choose",
@@ -28,7 +29,7 @@ def add_choose(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     _add_output(command, "pomt-ref-choose")
 
 
-def add_bench_model(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def add_bench_model(commands: "argparse._SubParsersAction[Parser]") -> None:
     """``pomt-ref bench-model``."""
     command = commands.add_parser(
         "bench-model",
@@ -49,13 +50,13 @@ def _add_model(command: argparse.ArgumentParser, *, rounds: int) -> None:
         "--model", required=True, metavar="NAME", help="digits, a model of timm, or package.module:attribute"
     )
     command.add_argument("--weights", type=Path, metavar="FILE", help="of a model of timm; without it they are random")
-    command.add_argument("--batch-size", type=positive, default=4, metavar="B", help="images at once (4)")
+    command.add_argument("--batch-size", type=at_most(65_536), default=4, metavar="B", help="images at once (4)")
     command.add_argument(
         "--data", metavar="DIR", help="a folder with one folder of images a class; none (the default): no labels"
     )
     command.add_argument("--dtype", choices=("float32", "float16", "bfloat16"), default="float32", help="(float32)")
     command.add_argument("--device", default="cpu", metavar="DEVICE", help="where the model works (cpu)")
-    command.add_argument("--threads", type=positive, metavar="N", help="threads of torch")
+    command.add_argument("--threads", type=at_most(1024), metavar="N", help="threads of torch")
     command.add_argument("--rounds", type=positive, default=rounds, metavar="N", help=f"times all is timed ({rounds})")
     command.add_argument(
         "--seed", type=natural, default=0, metavar="N", help="of random weights, images and tokens (0)"

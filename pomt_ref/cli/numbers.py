@@ -1,10 +1,15 @@
 """How an option's number or name is read; what cannot be is told in one line by argparse."""
 
 import argparse
+from collections.abc import Callable
 from typing import Final
 
 DIGITS: Final = 18
 """Of the largest integer that an option takes."""
+
+SHORTEST: Final = 0.001
+LONGEST: Final = 1e6
+"""Seconds, eleven days: as in :mod:`pomt_ref.conformance.call`, like the following."""
 
 DTYPES: Final = ("float16", "bfloat16", "float32", "float64")
 PROFILES: Final = ("float64", "float32", "float32/float16", "float32/bfloat16", "float16", "bfloat16")
@@ -19,6 +24,18 @@ def positive(text: str) -> int:
     return number
 
 
+def at_most(largest: int) -> Callable[[str], int]:
+    """The parser of an integer above zero that goes no further than this."""
+
+    def parse(text: str) -> int:
+        number = positive(text)
+        if number > largest:
+            raise argparse.ArgumentTypeError(f"expected an integer of 1 to {largest}, got {number}")
+        return number
+
+    return parse
+
+
 def natural(text: str) -> int:
     """Parse an integer, zero or more."""
     if not text.isdecimal() or len(text) > DIGITS:
@@ -28,13 +45,10 @@ def natural(text: str) -> int:
 
 def seconds(text: str) -> float:
     """Parse a duration."""
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds < float("inf"):
-        raise argparse.ArgumentTypeError(f"expected seconds above zero, got {text!r}")
-    return seconds
+    number = _real(text)
+    if not SHORTEST <= number <= LONGEST:
+        raise argparse.ArgumentTypeError(f"expected seconds from {SHORTEST:g} to {LONGEST:,.0f}, got {text!r}")
+    return number
 
 
 def size(text: str) -> tuple[str, int]:
@@ -47,10 +61,15 @@ def size(text: str) -> tuple[str, int]:
 
 def share(text: str) -> float:
     """Parse a share of one."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = -1.0
+    number = _real(text)
     if not 0 <= number <= 1:
         raise argparse.ArgumentTypeError(f"expected a number from 0 to 1, got {text!r}")
     return number
+
+
+def _real(text: str) -> float:
+    """A number, or one that no range holds."""
+    try:
+        return float(text)
+    except ValueError:
+        return float("nan")

@@ -4,10 +4,11 @@ import argparse
 from pathlib import Path
 
 from pomt_ref.cli.numbers import DTYPES, PROFILES, natural
+from pomt_ref.cli.parser import Parser
 from pomt_ref.version import __version__
 
 
-def add_vectors(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def add_vectors(commands: "argparse._SubParsersAction[Parser]") -> None:
     """``pomt-ref vectors``."""
     command = commands.add_parser(
         "vectors",

@@ -1,6 +1,6 @@
 """What a check is asked for: a clause, a family, a dtype, a device, tensors, a share; told before the first case."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Final, get_args
 
@@ -16,6 +16,13 @@ DTYPES: Final[tuple[Dtype, ...]] = get_args(Dtype)
 """The dtypes of POMT-PREC-1, by name."""
 
 
+LARGEST: Final[Mapping[str, int]] = {"max_examples": 10_000_000, "jobs": 1024}
+"""Of counts: the units of more cases, and the processes of more jobs, have no room in memory."""
+
+DIGITS: Final = 9
+"""Of the largest number of shards."""
+
+
 def parse_shard(subject: str, text: str) -> Shard:
     """Read ``k/n``.
 
@@ -23,7 +30,8 @@ def parse_shard(subject: str, text: str) -> Shard:
     Shard(number=2, of=3)
     """
     number, slash, count = text.partition("/")
-    if not (slash and number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
+    counts = all(part.isdecimal() and len(part) <= DIGITS for part in (number, count))
+    if not (slash and counts and 1 <= int(number) <= int(count)):
         raise SubjectError(subject, "a shard k/n with 1 <= k <= n", f"{text!r}")
     return Shard(int(number), int(count))
 
@@ -69,10 +77,10 @@ def dtype_name(subject: str, dtype: torch.dtype | str) -> Dtype:
 
 
 def require_counts(subject: str, **counts: int) -> None:
-    """Counts of nothing are told before the first case."""
+    """Counts of nothing, or of more than there can be, are told before the first case."""
     for what, count in counts.items():
-        if count < 1:
-            raise SubjectError(subject, f"{what} of 1 or more", f"{count}")
+        if not 1 <= count <= LARGEST[what]:
+            raise SubjectError(subject, f"{what} of 1 to {LARGEST[what]}", f"{count}")
 
 
 def require_device(subject: str, device: str, dtype: Dtype) -> None:

@@ -15,6 +15,10 @@ from typing import Final
 TIME_LIMIT: Final = 60.0
 """Seconds that one call may take; compilers work in the first one."""
 
+SHORTEST: Final = 0.001
+LONGEST: Final = 1e6
+"""Seconds, eleven days: what the clocks of every system count."""
+
 AFTER_THE_FIRST: Final = 0.1
 """The share of the limit that is left once a call went beyond it: a check of a subject that hangs has to end."""
 

@@ -26,7 +26,7 @@ from pomt_ref.conformance.report import Kill, Report, Row
 from pomt_ref.conformance.saving import load_case
 from pomt_ref.conformance.vectors import VectorsError
 from pomt_ref.conformance.vectors import commands as vectors_commands
-from pomt_ref.testing import LawViolation, laws_of
+from pomt_ref.testing import InapplicableError, LawViolation, NotOfferedError, laws_of
 
 CONFORMS: Final = 0
 """Exit status: every clause holds."""
@@ -106,6 +106,10 @@ def replay(parsed: argparse.Namespace) -> int:
     except (LawViolation, SubjectFailedError, TimeLimitError) as failed:
         print(f"it fails: {failed}")
         return DOES_NOT_CONFORM
+    except InapplicableError as error:
+        raise SubjectError(f"{parsed.file}", f"a case that shows {saved.clause}", "one that does not") from error
+    except NotOfferedError as error:
+        raise SubjectError(subject, f"an implementation that offers what {saved.clause} is about", "none") from error
     print("it holds")
     return CONFORMS
 

@@ -91,12 +91,12 @@ def _table(report: Report, *, times: bool) -> Table:
     several = any(row.source != "generated" for row in report.rows)
     table.add_column("clause", no_wrap=True)
     if several:
-        table.add_column("input", no_wrap=True)
-    table.add_column("cases", justify="right")
+        table.add_column("input", overflow="fold")  # a file may be called anything
+    table.add_column("cases", justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
-    table.add_column("error / ε", justify="right")
+    table.add_column("error / ε", justify="right", no_wrap=True)
     if times:
-        table.add_column("seconds", justify="right")
+        table.add_column("seconds", justify="right", no_wrap=True)
     for row in report.rows:
         source = (escape(row.source),) if several else ()
         verdict = f"[{COLOURS[row.verdict]}]{row.verdict}[/]"

@@ -15,8 +15,8 @@ class SubjectError(PomtError):
         self.subject: Final = subject
 
     def __str__(self) -> str:
-        """Read as one line."""
-        return f"check {self.subject}: expected {self.expected}, got {self.got}"
+        """Read as one line, whatever other people's error messages and file names hold."""
+        return " ".join(f"check {self.subject}: expected {self.expected}, got {self.got}".split())
 
 
 class SubjectFailedError(Exception):

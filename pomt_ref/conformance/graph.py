@@ -51,14 +51,14 @@ def load_graph(path: str, *, method: Method) -> Graph:
     integers in the metadata of the model.
 
     Raises:
-        SubjectError: no onnxruntime, no such file, no ONNX graph, or other inputs; one line says which.
+        SubjectError: no such file, no onnxruntime, no ONNX graph, or other inputs; one line says which.
     """
+    if not Path(path).is_file():
+        raise SubjectError(path, "an ONNX file", "no such file" if not Path(path).exists() else "what is no file")
     try:
         runtime = import_module("onnxruntime")
     except ImportError as error:
         raise SubjectError(path, "the package onnxruntime; pip install 'pomt-ref[onnx]'", "no such package") from error
-    if not Path(path).is_file():
-        raise SubjectError(path, "an ONNX file", "no such file")
     try:
         options = runtime.SessionOptions()
         options.intra_op_num_threads = 1  # cases are small: a second thread costs more than it brings

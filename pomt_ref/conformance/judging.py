@@ -34,6 +34,9 @@ from pomt_ref.testing import (
 FIXED_FROM: Final = 40
 """Checks of at least this many cases a clause also hold the fixed ones of :mod:`pomt_ref.testing.fixed`."""
 
+WAVERS: Final = "answers differently on a second call; the first time:"
+"""How a failure begins that a second call does not show."""
+
 STRIDE: Final = 1_000_003
 """From the seed of one part of a long check to that of the next; a prime, so that seeds of users do not meet."""
 
@@ -145,7 +148,7 @@ class _Tally:
         except hypothesis.errors.Flaky:
             if self.case is None:  # no answer of the subject failed: the fault is in the law
                 raise
-            self.message = f"answers differently on a second call; the first time: {self.message}"
+            self.message = f"{WAVERS} {self.message}"
             self.blocked_by = None  # what wavers is at fault itself
             return "wrong"
         except hypothesis.errors.Unsatisfiable:

@@ -46,7 +46,7 @@ def load_known(path: Path, clauses: Iterable[str]) -> list[Deviation]:
         SubjectError: no such file, a line that is none, or a clause that the method does not have.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()  # editors of Windows begin a file with a mark
     except (OSError, UnicodeDecodeError) as error:
         raise SubjectError("--xfail", "a text file of known deviations", f"{error}") from error
     known, found = set(clauses), []

@@ -1,14 +1,14 @@
 """The parts of a long check joined: what all shards together found is what one run of the whole finds."""
 
-import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from pomt_ref.conformance.document import FORMAT, from_dict
+from pomt_ref.conformance.document import FORMAT, from_dict, schema
 from pomt_ref.conformance.errors import SubjectError
 from pomt_ref.conformance.report import Report, Row
+from pomt_ref.conformance.schema import Mismatch, mismatches, parsed
 from pomt_ref.conformance.units import joined
 from pomt_ref.testing import laws_of
 
@@ -20,19 +20,20 @@ def load_report(path: Path) -> Report:
     """Read a report from JSON.
 
     Raises:
-        SubjectError: no such file, no JSON, or no report of this format.
+        SubjectError: no such file, no JSON, no report of this format, or one that says what cannot be.
     """
     expected = "a report that pomt-ref check --json has written"
     try:
-        document: Any = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        document = parsed(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError) as error:
         raise SubjectError(f"{path}", expected, f"{error}") from error
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise SubjectError(f"{path}", expected, "something else")
-    try:
-        return from_dict(document)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise SubjectError(f"{path}", expected, f"a field that is wrong or missing: {error}") from error
+    root = schema()
+    found = [*mismatches(document, root, root, f"{path}:")] or [*_impossible(document, f"{path}:")]
+    if found:
+        raise SubjectError(found[0].where, found[0].expected, found[0].got)
+    return from_dict(document)
 
 
 def merge(reports: Sequence[Report]) -> Report:
@@ -48,10 +49,12 @@ def merge(reports: Sequence[Report]) -> Report:
                 got = f"{name} {getattr(first, name)} and {getattr(report, name)}"
                 raise SubjectError("merge", "reports of one check", got)
     shards = sorted(report.shard for report in reports)
-    count = first.shard.partition("/")[2]
-    wanted = sorted(f"{number}/{count}" for number in range(1, int(count or 0) + 1)) or [""]
+    count = int(first.shard.partition("/")[2] or 0)
+    # Of more shards than there are reports some are missing, and there may be more than memory has room for.
+    wanted = sorted(f"{number}/{count}" for number in range(1, min(count, len(shards) + 1) + 1)) or [""]
     if shards != wanted:
-        raise SubjectError("merge", f"the shards {', '.join(wanted) or 'of one check'}", f"{', '.join(shards)}")
+        told = f"{', '.join(wanted)}{', …' if count > len(wanted) else ''}"
+        raise SubjectError("merge", f"the shards {told or 'of one check'}", f"{', '.join(shards)}")
     rows = sorted((row for report in reports for row in report.rows), key=_place(first))
     remarks = tuple(dict.fromkeys(remark for report in reports for remark in report.remarks))
     offered = next((report.offered for report in reports if report.offered), ())
@@ -66,3 +69,41 @@ def _place(report: Report) -> Any:  # noqa: ANN401 -- a key for sorting
         return clauses.index(row.clause), row.source != "generated", row.part
 
     return place
+
+
+def _impossible(document: Any, where: str) -> Iterator[Mismatch]:  # noqa: ANN401 -- any JSON
+    """What a schema cannot say: clauses that the method has, counts that fit, scores of the tokens that there are."""
+    clauses = [law.clause for law in laws_of(document["method"])]
+    for place, row in enumerate(document["clauses"]):
+        here = f"{where} clauses[{place}]"
+        if row["clause"] not in clauses:
+            yield Mismatch(f"{here}.clause", f"a clause of {document['method']}", row["clause"])
+        if row["failure"] is not None:
+            yield from _impossible_failure(row["failure"], f"{here}.failure")
+
+
+def _impossible_failure(failure: Any, where: str) -> Iterator[Mismatch]:  # noqa: ANN401 -- any JSON
+    """The same of a failing case and its ranking."""
+    case, ranking = failure["case"], failure["ranking"]
+    prefix, keep, tokens = case["prefix"], case["keep"], case["tokens"]
+    if keep >= tokens - prefix:
+        yield Mismatch(f"{where}.case.keep", f"0 <= keep < tokens - prefix = {tokens - prefix}", f"{keep}")
+    if ranking is not None:
+        if ranking["sample"] >= case["batch"]:
+            yield Mismatch(f"{where}.ranking.sample", f"less than {case['batch']}, the batch", f"{ranking['sample']}")
+        for name in ("prefix", "keep"):
+            if ranking[name] != case[name]:
+                yield Mismatch(f"{where}.ranking.{name}", f"{case[name]}, as in the case", f"{ranking[name]}")
+        yield from _impossible_rows(ranking, range(prefix, tokens), keep, f"{where}.ranking")
+
+
+def _impossible_rows(ranking: Any, patches: range, keep: int, where: str) -> Iterator[Mismatch]:  # noqa: ANN401 -- any JSON
+    """A score a patch token, and T rows of patch tokens."""
+    lengths = {"scores": len(patches), "epsilon": len(patches), "expected": keep, "kept": keep}
+    for name, length in lengths.items():
+        if ranking[name] is not None and len(ranking[name]) != length:
+            yield Mismatch(f"{where}.{name}", f"{length} numbers", f"{len(ranking[name])}")
+    for name in ("expected", "kept"):
+        strange = [row for row in ranking[name] or () if row not in patches]
+        if strange:
+            yield Mismatch(f"{where}.{name}", f"rows from {patches.start} to {patches.stop - 1}", f"{strange[0]}")

@@ -20,7 +20,7 @@ from pomt_ref.conformance.asked import (
     require_counts,
     require_device,
 )
-from pomt_ref.conformance.call import TIME_LIMIT, Watch
+from pomt_ref.conformance.call import LONGEST, SHORTEST, TIME_LIMIT, Watch
 from pomt_ref.conformance.errors import SubjectError
 from pomt_ref.conformance.judging import Progress
 from pomt_ref.conformance.known import apply_known, load_known
@@ -80,7 +80,7 @@ def check(
         method: ``"pomt"``, or ``"topk"`` or ``"evit"``, which are called without v.
         profile: the precision that it works in, by name; by default the normative one of the dtype.
         quick: a fifth of the cases, and none of more than 300 tokens.
-        max_examples: cases a clause; 200 by default, 40 of a quick check.
+        max_examples: cases a clause; 200 by default, 40 of a quick check; ten million at most.
         clauses: which clause or clauses; all of the method by default.
         families: which families of input; all by default. Laws that none of them is for are left out.
         seed: the same seed draws the same cases.
@@ -91,7 +91,7 @@ def check(
         fixed: axes of the only shape that it is made for, such as ``{"tokens": 197, "heads": 6}``.
         known: a file of known deviations.
         save: a folder to write every failing case to.
-        time_limit: seconds that one call may take.
+        time_limit: seconds that one call may take, from a thousandth to a million.
         jobs: processes to share the work between; the implementation is then imported in each.
         apart: hold it in a process of its own even where there is one job. What ends a process, as an access to memory
             that is not there does, or cannot be interrupted, is then told as wrong, and the check goes on.
@@ -108,7 +108,7 @@ def check(
     >>> check(prune, clauses=["POMT-PRUNE-1"], max_examples=10).conforms
     True
     """
-    held = _held(subject, method, device, profile, framework, fixed, Watch(float(time_limit)))
+    held = _held(subject, method, device, profile, framework, fixed, time_limit)
     name = dtype_name(held.name, dtype)
     laws = of_families(held.name, chosen_laws(held.name, method, clauses), families)
     examples = (QUICK_EXAMPLES if quick else MAX_EXAMPLES) if max_examples is None else max_examples
@@ -160,7 +160,7 @@ def require(
         SubjectFailedError: the implementation raised, or returned what is no output.
         TimeLimitError: a call took longer than ``time_limit`` seconds.
     """
-    held = _held(subject, method, device, claims, framework, None, Watch(float(time_limit)))
+    held = _held(subject, method, device, claims, framework, None, time_limit)
     for law in chosen_laws(held.name, method, [clause]):
         law.check(case, held)
 
@@ -172,7 +172,7 @@ def _held(
     claims: ProfileName | None,
     framework: Framework | None,
     fixed: Mapping[str, int] | None,
-    watch: Watch,
+    time_limit: float,
 ) -> CallableSubject:
     """The subject, imported where it is named."""
     name = subject if isinstance(subject, str) else name_of(subject)
@@ -180,6 +180,9 @@ def _held(
         raise SubjectError(name, f"a method in {', '.join(get_args(Method))}", f"{method}")
     if claims is not None and claims not in PROFILES:
         raise SubjectError(name, f"a profile in {', '.join(PROFILES)}", f"{claims}")
+    if not SHORTEST <= time_limit <= LONGEST:
+        raise SubjectError(name, f"a time_limit of {SHORTEST:g} to {LONGEST:,.0f} seconds", f"{time_limit}")
+    watch = Watch(float(time_limit))
     axes = set(Shape.__dataclass_fields__)
     for axis, size in (fixed or {}).items():
         if axis not in axes or size < (0 if axis in {"prefix", "keep"} else 1):

@@ -16,7 +16,7 @@ from pomt_ref.conformance.call import limit_after
 from pomt_ref.conformance.errors import SubjectError
 from pomt_ref.conformance.judging import Progress, run_law
 from pomt_ref.conformance.loading import loading_of
-from pomt_ref.conformance.offering import offered_by
+from pomt_ref.conformance.offering import FirstCall, first_call, marked
 from pomt_ref.conformance.report import Failure, Kill, Row
 from pomt_ref.conformance.snippet import snippet
 from pomt_ref.conformance.subject import CallableSubject
@@ -78,8 +78,13 @@ def run_units(
     Several jobs, or one that is apart, run in processes of their own.
     """
     if jobs == 1 and not apart:
-        offered = offered_by(subject, plan.dtype)
-        return offered, tuple(run_unit(subject, progress, unit=unit, plan=plan) for unit in todo)
+        first = first_call(subject, plan.dtype)
+        # A verdict that the first call will change is not told before.
+        telling = replace(progress, clause_ends=lambda _row: None) if first.wavered else progress
+        here = marked([run_unit(subject, telling, unit=unit, plan=plan) for unit in todo], first, subject)
+        for row in here if first.wavered else ():
+            progress.clause_ends(row)
+        return first.offered, here
     found: dict[int, Any] = {}
 
     def ended(number: int, answer: tuple[Any, str]) -> None:
@@ -90,10 +95,11 @@ def run_units(
 
     tasks: list[Task] = [partial(_offer, plan=plan), *(partial(_run_and_listen, unit=unit, plan=plan) for unit in todo)]
     for death in run_apart(tasks, loading_of(subject), jobs=jobs, ended=ended):
-        found[death.task] = row_of(death, todo[death.task - 1], plan, subject) if death.task else ()
         if death.task:
+            found[death.task] = row_of(death, todo[death.task - 1], plan, subject)
             progress.clause_ends(found[death.task])
-    return found[0], tuple(found[number] for number in range(1, len(tasks)))
+    rows = [found[number] for number in range(1, len(tasks))]
+    return (found[0].offered, marked(rows, found[0], subject)) if 0 in found else ((), tuple(rows))
 
 
 def row_of(death: Death, unit: Unit, plan: Plan, subject: CallableSubject) -> Row:
@@ -181,9 +187,9 @@ def run_unit(subject: CallableSubject, progress: Progress, *, unit: Unit, plan: 
 
 def _offer(  # pragma: no cover -- in another process
     subject: CallableSubject, _progress: Progress, *, plan: Plan
-) -> tuple[tuple[str, ...], str]:
-    """What it offers, and what was printed."""
-    return offered_by(subject, plan.dtype), subject.watch.printed
+) -> tuple[FirstCall, str]:
+    """The first call, and what was printed."""
+    return first_call(subject, plan.dtype), subject.watch.printed
 
 
 def _run_and_listen(subject: CallableSubject, progress: Progress, *, unit: Unit, plan: Plan) -> tuple[Row, str]:

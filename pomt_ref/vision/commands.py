@@ -112,9 +112,10 @@ def _settings(parsed: argparse.Namespace) -> dict[str, Setting]:
 
 @contextmanager
 def _progress() -> Iterator[profiling.Progress]:
-    """A bar on standard error."""
+    """A bar on standard error, where that is a terminal."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("", total=None)
         yield lambda said, done, whole: bar.update(task, description=said, completed=done, total=whole)
 

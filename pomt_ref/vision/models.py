@@ -128,6 +128,10 @@ def _module(name: str, weights: Path | None, function: str) -> nn.Module:
         timm = importlib.import_module("timm")
     except ImportError as error:
         raise MissingExtraError(function, "vision", "timm") from error
+    except Exception as error:  # such as torchvision's, where its build is not for this torch
+        told = f"{type(error).__name__}: {error}".partition("\n")[0]
+        expected = f"digits, package.module:attribute, or a timm that can be imported for {name}"
+        raise OptionError(function, "CHOOSE-2", expected, told) from error
     if not timm.is_model(name):
         raise OptionError(function, "CHOOSE-2", "digits, package.module:attribute, or a model of timm", f"{name!r}")
     module: nn.Module = timm.create_model(name, pretrained=False)

@@ -89,6 +89,7 @@ def comparison_table(comparison: Comparison) -> Table:
     table = Table("method", "tokens", "latency (ms)", "ratio", "quartiles", "accuracy (%)", "agreement (%)")
     for column in table.columns[1:]:
         column.justify = "right"
+    table.columns[4].no_wrap = True  # on a narrow terminal the headings wrap, and no number does
     for row in comparison.rows:
         table.add_row(
             row.method,

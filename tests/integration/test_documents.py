@@ -96,7 +96,13 @@ def read_console(content: str, source: str) -> list[Run]:
 
 def table(lines: tuple[str, ...], *, counts: bool) -> list[tuple[str, ...]]:
     """Clause and verdict of every row, and the cases where they are to be the same; times are a machine's own."""
-    rows = [[cell.strip() for cell in line.strip("│").split("│")] for line in lines if line.startswith("│")]
+    rows: list[list[str]] = []
+    for line in lines:
+        cells = [cell.strip() for cell in line.strip("│").split("│")]
+        if line.startswith("│") and cells[0]:
+            rows.append(cells)
+        elif line.startswith("│"):  # a name that has no room in one line goes on in the next
+            rows[-1] = [f"{first} {rest}".strip() for first, rest in zip(rows[-1], cells, strict=True)]
     return [(*row[:-4], *([row[-4]] if counts else []), row[-3]) for row in rows]
 
 

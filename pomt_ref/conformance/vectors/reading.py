@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from pomt_ref.conformance.vectors.completeness import another, require_complete
 from pomt_ref.conformance.vectors.encoding import Array, dtype_of, unpack, widened
 from pomt_ref.conformance.vectors.errors import Fault, VectorsError
 from pomt_ref.conformance.vectors.expecting import BOUND_BITS, expect
@@ -47,12 +48,13 @@ class VectorSet:
 
 
 def verify(folder: Path) -> VectorSet:
-    """Read every vector, and hold it against its checksum and against the oracle.
+    """Read every vector, and hold it against its checksum, against the oracle and against the list of the release.
 
     Raises:
         VectorsError: the folder is damaged or none of this kind; every fault is named.
     """
     document = read_manifest(folder)
+    cases = require_complete(document, folder / MANIFEST)
     found, vectors = [*_strangers(folder, document)], []
     for entry in document["cases"]:
         try:
@@ -60,11 +62,13 @@ def verify(folder: Path) -> VectorSet:
         except VectorsError as error:
             found += error.faults
             continue
-        found += wrong(vector, folder / entry["file"])
+        found += [*wrong(vector, folder / entry["file"])] or [
+            *another(vector, cases[vector.name], folder / entry["file"])
+        ]
         vectors.append(vector)
     if found:
         raise VectorsError(found)
-    return VectorSet(folder, document["generator"], int(document["release"]), int(document["seed"]), tuple(vectors))
+    return VectorSet(folder, document["generator"], document["release"], document["seed"], tuple(vectors))
 
 
 def read_vector(folder: Path, entry: Document) -> Vector:
@@ -141,9 +145,15 @@ def _vector(entry: Document, shape: Shape, arrays: dict[str, Array]) -> Vector:
     """Everything of one vector."""
     inputs: dict[str, Any] = {name: arrays[name] for name in ("x", "attn", "v")}
     outputs: dict[str, Any] = {field.name: arrays.get(field.name) for field in fields(Expected)}
-    outputs["cuts"] = tuple(Cut(**cut) for cut in entry["cuts"])
-    case = Case(entry["family"], shape, int(entry["seed"]), entry["dtype"], **inputs)
+    outputs["cuts"] = tuple(_cut(cut) for cut in entry["cuts"])
+    case = Case(entry["family"], shape, entry["seed"], entry["dtype"], **inputs)
     return Vector(entry["id"], entry["method"], tuple(entry["clauses"]), case, Expected(**outputs))
+
+
+def _cut(cut: Document) -> Cut:
+    """A cut; JSON may say a number that has a fraction elsewhere as a whole one."""
+    gap, allowed = (None if cut[name] is None else float(cut[name]) for name in ("gap", "allowed"))
+    return Cut(gap, allowed, cut["decision"])
 
 
 def _unfit(case: Case) -> str | None:

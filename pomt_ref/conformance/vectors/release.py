@@ -115,8 +115,18 @@ def _dtypes(method: Method, place: int) -> Iterator[tuple[int, Dtype]]:
             yield turn, dtype
 
 
-def release(seed: int = 0) -> Iterator[Vector]:
-    """The vectors of the release; another seed gives the same list of families and shapes with other numbers.
+@dataclass(frozen=True)
+class Listed:
+    """One case of the release, and nothing of what comes out of it: its name says which line of the list it is."""
+
+    name: str
+    method: Method
+    clauses: tuple[str, ...]
+    case: Case
+
+
+def listed(seed: int = 0) -> Iterator[Listed]:
+    """The cases of the release; another seed gives the same list of families and shapes with other numbers.
 
     Raises:
         VectorsError: a seed that is out of its range.
@@ -134,7 +144,17 @@ def release(seed: int = 0) -> Iterator[Vector]:
         if not case.defined:  # attention so faint that this dtype has none of it: no order to tell
             continue
         taken[stem] += 1
-        yield Vector(name, entry.method, clauses_of(entry.method, entry.family), case, expect(case, entry.method))
+        yield Listed(name, entry.method, clauses_of(entry.method, entry.family), case)
+
+
+def release(seed: int = 0) -> Iterator[Vector]:
+    """The vectors of the release: every case that is listed, with what comes out of it.
+
+    Raises:
+        VectorsError: a seed that is out of its range.
+    """
+    for one in listed(seed):
+        yield Vector(one.name, one.method, one.clauses, one.case, expect(one.case, one.method))
 
 
 def first_seed(name: str, seed: int) -> int:

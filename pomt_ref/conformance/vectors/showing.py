@@ -27,7 +27,9 @@ TOKENS_SHOWN: Final = 24
 
 def list_vectors(document: Document, console: Console) -> None:
     """A line a case."""
-    table = Table("case", "B H N D C", "P", "T", "cut", box=None, pad_edge=False)
+    table = Table("case", "B H N D C", "P", "T", "cut", box=None, padding=(0, 1, 0, 0))
+    for column in table.columns[:-1]:
+        column.no_wrap = True  # names are to be copied; what has no room wraps in the last column
     for entry in document["cases"]:
         shape = shape_of(entry)
         sizes = f"{shape.batch} {shape.heads} {shape.tokens} {shape.features} {shape.channels}"
