@@ -98,7 +98,8 @@ def hugging_face_model(kind: str, **options: Any) -> Any:  # noqa: ANN401 -- a m
     config = getattr(transformers, f"{kind}Config")
     head = {"ViT": "ViTForImageClassification", "DeiT": "DeiTForImageClassificationWithTeacher"}[kind]
     small = {"hidden_size": 48, "num_hidden_layers": 3, "num_attention_heads": 3, "intermediate_size": 96}
-    return enliven(getattr(transformers, head)(config(**small, image_size=32, patch_size=8, num_labels=10, **options)))
+    sizes = {**small, "image_size": 32, "patch_size": 8, "num_labels": 10, **options}
+    return enliven(getattr(transformers, head)(config(**sizes)))
 
 
 def encoder(*, norm_first: bool, batch_first: bool, heads: int = 4, depth: int = 3) -> nn.TransformerEncoder:

@@ -32,7 +32,7 @@ MAY_IMPORT: Mapping[str, frozenset[str]] = {
     # sound bounds of a step
     "bounds": frozenset({"types", "contracts", "counting"}),
     # real models
-    "vision": frozenset({"pruning", "siblings", "tracing", "choosing", "bounds", "version"}),
+    "vision": frozenset({"pruning", "siblings", "tracing", "choosing", "streaming", "bounds", "version"}),
     # what the package is held against
     "oracle": frozenset(),
     "testing": frozenset({"oracle", "errors", "types"}),

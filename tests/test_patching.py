@@ -2,8 +2,7 @@
 
 import copy
 import pickle
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import pytest
@@ -14,7 +13,8 @@ from pomt_ref import prune
 from pomt_ref.oracle import score as oracle_score
 from pomt_ref.vision.digits import load_model
 from pomt_ref.vision.methods import Method
-from pomt_ref.vision.patching import PatchedModel, patch
+from pomt_ref.vision.patching import patch
+from tests.patched_models import CLOSE, anatomy, distance, patched_model
 from tests.plain_pomt import encoder_forward, hugging_face_forward, timm_forward, torchvision_forward
 from tests.real_models import (
     FAMILIES,
@@ -26,40 +26,12 @@ from tests.real_models import (
     timm_model,
 )
 
-CLOSE: Final = 2e-6
-"""The largest difference of a number of the output between float32, and float64 in plain loops; they are about 1."""
-
 each_family: Final = pytest.mark.parametrize("family", FAMILIES)
-
-
-def distance(one: Tensor, other: Tensor) -> float:
-    """The largest difference."""
-    assert one.shape == other.shape
-    return float((one - other).detach().abs().max())
 
 
 def plain(model: nn.Module, images: Tensor, removes: Mapping[int, int], method: Method = "pomt") -> Tensor:
     """What a model of timm says of images, its pruning in plain loops and all in float64."""
     return timm_forward(copy.deepcopy(model).double(), images.double(), removes, method)
-
-
-@contextmanager
-def patched_model(model: nn.Module, **options: Any) -> Iterator[PatchedModel]:  # noqa: ANN401 -- what patch takes
-    """A model while it is patched."""
-    patched = patch(model, **options)
-    try:
-        yield patched
-    finally:
-        patched.unpatch()
-
-
-def anatomy(model: nn.Module) -> dict[str, dict[str, object]]:
-    """What every module of a model is made of beside its parameters: flags, hooks, configuration."""
-    beside = {"_parameters", "_buffers", "_modules"}
-    return {
-        name: {part: copy.copy(value) for part, value in vars(module).items() if part not in beside}
-        for name, module in model.named_modules()
-    }
 
 
 def inputs_of(model: nn.Module, modules: Sequence[nn.Module], images: Tensor) -> list[Tensor]:

@@ -89,7 +89,8 @@ def prune_qkv(
     chosen = choose("prune_qkv", algorithm, q)
     sums = attention_sums_by(chosen, q.detach(), k.detach(), prefix=prefix, scale=scale, rows=rows)
     contracts.finite("prune_qkv", "POMT-ATT-1", sums=sums, check=check)
-    step = _prune("prune_qkv", x, sums, v, prefix=prefix, keep=keep, normalisation=normalisation, check=check)
+    scores = score_sums("prune_qkv", sums, v, prefix=prefix, normalisation=normalisation, check=check)
+    step = prune_by("prune_qkv", x, scores, prefix=prefix, keep=keep, check=check)
     return StreamedStep(step.tokens, step.kept, step.discarded, step.scores, sums, chosen)
 
 
@@ -131,26 +132,31 @@ def prune_sums(
     contracts.layer("prune_sums", x=x, v=v, prefix=prefix, check=check)
     boundary.sums("prune_sums", sums, x=x, prefix=prefix, check=check)
     keep = planned_keep("prune_sums", x.shape[1], prefix=prefix, keep=keep, remove=remove, check=check)
-    return _prune("prune_sums", x, sums.detach(), v, prefix=prefix, keep=keep, normalisation=normalisation, check=check)
+    scores = score_sums("prune_sums", sums.detach(), v, prefix=prefix, normalisation=normalisation, check=check)
+    return prune_by("prune_sums", x, scores, prefix=prefix, keep=keep, check=check)
 
 
-def _prune(
+def score_sums(
     function: str,
-    x: Float[Tensor, "batch tokens channels"],
-    sums: Float[Tensor, "batch tokens-{prefix}"],
+    sums: Float[Tensor, "batch patches"],
     v: Float[Tensor, "batch heads tokens values"],
     *,
     prefix: int,
-    keep: int,
     normalisation: Normalisation,
     check: Check,
-) -> Pruned:
-    """Score, then rank, gather and mean."""
+) -> Float[Tensor, "batch patches"]:
+    """POMT-SCORE-1, once the attention sums are there: their share of the largest one, plus magnitude.
+
+    >>> import torch
+    >>> sums, v = torch.tensor([[0.5, 1.0]]), torch.zeros(1, 1, 4, 2)
+    >>> score_sums("prune_sums", sums, v, prefix=2, normalisation="batch", check="values")
+    tensor([[0.7500, 1.2500]])
+    """
     boundary.some_attention(function, sums, normalisation=normalisation, check=check)
     attention = sums / largest_sum(sums, normalisation=normalisation)
     scores = attention + magnitude_score(v.detach(), prefix=prefix, check="none")
     contracts.finite(function, "POMT-SCORE-1", scores=scores, check=check)
-    return prune_by(function, x, scores, prefix=prefix, keep=keep, check=check)
+    return scores
 
 
 def choose(function: str, algorithm: object, q: Float[Tensor, "batch heads tokens features"]) -> Algorithm:

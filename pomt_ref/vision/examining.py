@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from pomt_ref.errors import DeviceError, KindError, OptionError, PomtError
 from pomt_ref.vision.adapters import Encoder
+from pomt_ref.vision.attending import Attention
 from pomt_ref.vision.capturing import Capture
 from pomt_ref.vision.errors import ModelError
 from pomt_ref.vision.splicing import Splice, StepFunction
@@ -53,7 +54,8 @@ def example_for(model: nn.Module, encoder: Encoder, *, tokens: int) -> Tensor:
 def prove_identity(model: nn.Module, splices: Mapping[int, Splice], example: Tensor) -> int:
     """R = 0 is the identity: in one forward pass, every block returns bit for bit what it computes itself.
 
-    What is read of it, attention and values, has to be what it multiplies. The model is left unpatched.
+    What is read of it, attention or queries and keys, and values, has to be what it multiplies. The model is left
+    unpatched.
 
     Arguments:
         model: runs its blocks once each.
@@ -70,7 +72,7 @@ def prove_identity(model: nn.Module, splices: Mapping[int, Splice], example: Ten
     tokens: list[int] = []
 
     def watch(layer: int) -> StepFunction:
-        def step(x: Tensor, _attn: Tensor, _v: Tensor) -> Tensor:
+        def step(x: Tensor, _attention: Attention, _v: Tensor) -> Tensor:
             passes[layer] += 1
             tokens.append(x.shape[1])
             return x

@@ -1,4 +1,4 @@
-"""What one patched layer does: POMT, Top-K or EViT with its options, and what came of it in the last forward pass."""
+"""How a patched layer prunes: POMT, Top-K or EViT with its options, and what is read of a step afterwards."""
 
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
@@ -10,9 +10,8 @@ from torch import Tensor
 from pomt_ref import contracts
 from pomt_ref.counting import kept_count
 from pomt_ref.errors import CountError, OptionError
-from pomt_ref.pruning import gather, mean_row, prune
-from pomt_ref.ranking import score
-from pomt_ref.siblings import class_score, evit_prune, fused_row, topk_prune
+from pomt_ref.pruning import gather, mean_row
+from pomt_ref.siblings import fused_row
 from pomt_ref.types import Check, Normalisation, Pruned
 
 Method = Literal["pomt", "topk", "evit"]
@@ -80,127 +79,36 @@ def verify_remove(function: str, remove: int, *, tokens: int, prefix: int, metho
         raise CountError(function, "POMT-COUNT-1", f"0 <= remove <= {most}", got)
 
 
-def prune_by(
+def prune_in_order(
     options: Options,
     x: Float[Tensor, "batch tokens channels"],
-    attn: Float[Tensor, "batch heads tokens tokens"],
-    v: Float[Tensor, "batch heads tokens features"],
+    scores: Float[Tensor, "batch patches"],
+    order: Int[Tensor, "batch patches"],
     *,
     prefix: int,
     remove: int,
 ) -> Pruned:
-    """One step with R >= 1.
+    """One step with R >= 1 once scores and order are there: the rows of the method, and the one that it appends.
 
-    Where a graph is traced, values cannot be looked at: shapes are checked alone. Where ONNX is written, ties go
-    through TopK.
+    >>> x, scores = torch.tensor([[[9.0], [1.0], [2.0], [6.0]]]), torch.tensor([[0.5, 1.5, 1.0]])
+    >>> prune_in_order(Options(), x, scores, torch.tensor([[2, 3, 1]]), prefix=1, remove=1).tokens.flatten()
+    tensor([9.0000, 2.0000, 3.5000])
     """
-    check = options.check
-    if check == "values" and torch.compiler.is_compiling():
-        check = "shapes"  # pragma: no cover -- runs while a graph is traced, where nobody counts lines
-    if x.dtype == attn.dtype == v.dtype:
-        return _prune_alike(options, x, attn, v, prefix=prefix, remove=remove, check=check)
-    return _prune_mixed(options, x, attn, v, prefix=prefix, remove=remove, check=check)
-
-
-def _prune_mixed(
-    options: Options, x: Tensor, attn: Tensor, v: Tensor, *, prefix: int, remove: int, check: Check
-) -> Pruned:
-    """The step where autocast mixes dtypes: each is checked in its own, then all are widened, which is exact.
-
-    Rows stay bit-exact copies (POMT-PRUNE-2), and the mean is rounded once (POMT-PRUNE-3).
-    """
-    normalisation = options.normalisation if options.method == "pomt" else None
-    contracts.layer("patch", attn=attn, prefix=prefix, check=check, normalisation=normalisation)
-    contracts.layer("patch", v=v, prefix=prefix, check=check)
-    contracts.layer("patch", x=x, prefix=prefix, check=check)
-    wide = torch.promote_types(torch.promote_types(x.dtype, attn.dtype), v.dtype)
-    widened = (tensor.to(wide) for tensor in (x, attn, v))
-    pruned = _prune_alike(
-        options, *widened, prefix=prefix, remove=remove, check="none" if check == "none" else "shapes"
-    )
-    contracts.finite("patch", "POMT-SCORE-1", scores=pruned.scores, check=check)
-    return Pruned(pruned.tokens.to(x.dtype), pruned.kept, pruned.discarded, pruned.scores)
-
-
-def _prune_alike(
-    options: Options, x: Tensor, attn: Tensor, v: Tensor, *, prefix: int, remove: int, check: Check
-) -> Pruned:
-    """The step on tensors of one dtype."""
-    row, normalise = options.class_index, options.normalise
-    if options.ties == "any" or torch.onnx.is_in_onnx_export():
-        return prune_through_topk(options, x, attn, v, prefix=prefix, remove=remove)
-    if options.method == "pomt":
-        return prune(x, attn, v, prefix=prefix, remove=remove, normalisation=options.normalisation, check=check)
-    if options.method == "topk":
-        return topk_prune(x, attn, prefix=prefix, remove=remove, class_index=row, check=check)
-    return evit_prune(x, attn, prefix=prefix, remove=remove, class_index=row, normalise=normalise, check=check)
-
-
-def prune_through_topk(
-    options: Options,
-    x: Float[Tensor, "batch tokens channels"],
-    attn: Float[Tensor, "batch heads tokens tokens"],
-    v: Float[Tensor, "batch heads tokens features"],
-    *,
-    prefix: int,
-    remove: int,
-) -> Pruned:
-    """POMT-RANK-1 with equal scores in any order: the same step for exporters that know no stable sort.
-
-    Values are not checked: what is exported cannot raise.
-    """
-    if options.method == "pomt":
-        scores = score(attn.detach(), v.detach(), prefix=prefix, normalisation=options.normalisation, check="none")
-    else:
-        scores = class_score(attn.detach(), prefix=prefix, class_index=options.class_index)
-    order = scores.topk(scores.shape[1], dim=1).indices
     keep = kept_count(x.shape[1], prefix=prefix, remove=remove, appended=APPENDED[options.method])
-    kept, discarded = order[:, :keep] + prefix, order[:, keep:] + prefix
+    kept, discarded = order[:, :keep], order[:, keep:]
     rows = [x[:, :prefix], gather(x, kept)]
     if options.method == "pomt":
         rows.append(mean_row(gather(x, discarded)))
     if options.method == "evit":
-        weights = scores.gather(1, order[:, keep:])
+        weights = scores.gather(1, discarded - prefix)
         rows.append(fused_row(gather(x, discarded), weights, normalise=options.normalise))
     return Pruned(torch.cat(rows, dim=1), kept, discarded, scores)
 
 
-class Layer:
-    """The step of one layer, as a splice calls it; it remembers what it did last.
+def any_order(scores: Float[Tensor, "batch patches"], *, prefix: int) -> Int[Tensor, "batch patches"]:
+    """POMT-RANK-1 with equal scores in any order, through TopK: for exporters that know no stable sort.
 
-    Arguments:
-        index: of the block.
-        prefix: P.
-        remove: R, zero for none.
-        options: how it prunes.
+    >>> any_order(torch.tensor([[0.5, 1.5, 1.0]]), prefix=1)
+    tensor([[2, 3, 1]])
     """
-
-    def __init__(self, index: int, *, prefix: int, remove: int, options: Options) -> None:
-        self.index = index
-        self.prefix = prefix
-        self.remove = remove
-        self.options = options
-        self.last: Step | None = None
-
-    def __call__(
-        self,
-        x: Float[Tensor, "batch tokens channels"],
-        attn: Float[Tensor, "batch heads tokens tokens"],
-        v: Float[Tensor, "batch heads tokens features"],
-    ) -> Float[Tensor, "batch remaining channels"]:
-        """Prune by R, and remember.
-
-        Raises:
-            PomtError: R is out of range for this token count, or the attention or the values are outside the
-                specification.
-        """
-        before, method = x.shape[1], self.options.method
-        name = f"patch at layer {self.index}"
-        verify_remove(name, self.remove, tokens=before, prefix=self.prefix, method=method)
-        pruned = prune_by(self.options, x, attn, v, prefix=self.prefix, remove=self.remove)
-        # While a graph is exported the tensors are placeholders: they must not outlive it.
-        if not torch.compiler.is_exporting() and not torch.onnx.is_in_onnx_export():  # pragma: no branch -- as above
-            self.last = Step(
-                self.index, self.prefix, pruned.kept, pruned.discarded, pruned.scores, before, pruned.tokens.shape[1]
-            )
-        return pruned.tokens
+    return scores.topk(scores.shape[1], dim=1).indices + prefix

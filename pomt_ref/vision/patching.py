@@ -13,7 +13,8 @@ from pomt_ref.errors import DeviceError, KindError, OptionError
 from pomt_ref.types import Check, Normalisation
 from pomt_ref.vision.adapters import find_encoder
 from pomt_ref.vision.examining import example_for, prove_identity, refuse_unusable, rehearse
-from pomt_ref.vision.methods import Layer, Method, Options, Step, Ties
+from pomt_ref.vision.layers import Layer
+from pomt_ref.vision.methods import Method, Options, Step, Ties
 from pomt_ref.vision.planning import plan, verify_plan
 from pomt_ref.vision.splicing import Splice
 
@@ -91,12 +92,13 @@ def patch(
     normalise: bool = False,
     ties: Ties = "lower",
     check: Check = "values",
+    streaming: bool = False,
 ) -> PatchedModel:
     """CHOOSE-3: prune in one block of a vision transformer, or in several, between attention and MLP.
 
     The model runs twice on an example before it is returned. First with steps that remove nothing, where every patched
-    block has to return bit for bit what it computes itself, of the very attention and values that are read (R = 0 is
-    the identity). Then pruned, so that what cannot work with fewer tokens fails here and not later.
+    block has to return bit for bit what it computes itself, of the very attention (or queries and keys) and values that
+    are read: R = 0 is the identity. Then pruned, so that what cannot work with fewer tokens fails here and not later.
 
     Arguments:
         model: see :ref:`what is understood <models-supported>`. It is changed in place, by hooks.
@@ -113,12 +115,16 @@ def patch(
         check: ``"values"`` checks attention and values in every pass, which costs passes over them and, on an
             accelerator, a synchronisation; ``"shapes"`` shapes alone, ``"none"`` neither. Compiled and exported graphs
             check no values.
+        streaming: read queries and keys instead of attention, which pruned blocks then never hold as a matrix of
+            B x H x N x N numbers: they attend by a fused kernel, and the score comes from one more pass over queries
+            and keys, in blocks (:func:`pomt_ref.streaming.step.prune_qkv`).
 
     Returns:
         The patched model.
 
     Raises:
-        ModelError: the model, or a block of it, is not understood, or is patched already.
+        ModelError: the model, or a block of it, is not understood, or is patched already; with ``streaming``, queries
+            and keys of a block cannot be read.
         PomtError: R, layers, prefix or an option out of range; the message says what is allowed.
 
     Source: arXiv 2407.05941 section 3.4. Deviation: the authors' patch prunes nothing at large R, assumes one prefix
@@ -132,7 +138,9 @@ def patch(
     >>> _ = patched.unpatch()
     """
     refuse_unusable(model)
-    encoder = find_encoder(model)
+    if not isinstance(streaming, bool):
+        raise OptionError("patch", "CHOOSE-3", "streaming, a bool", f"streaming={streaming!r}")
+    encoder = find_encoder(model, streaming=streaming)
     if example is not None and not isinstance(example, Tensor):
         raise KindError("patch", "CHOOSE-3", "example, a torch.Tensor", type(example).__name__)
     removes = plan(remove, layer, depth=len(encoder.blocks))
@@ -141,7 +149,7 @@ def patch(
     options.verify("patch", prefix=rows)
     if example is None:
         example = example_for(model, encoder, tokens=rows + sum(max(each, 0) for each in removes.values()) + 2)
-    splices = {index: encoder.kind.splice(encoder.blocks[index]) for index in removes}
+    splices = {index: encoder.kind.splice(encoder.blocks[index], streaming=streaming) for index in removes}
     tokens = prove_identity(model, splices, example)
     verify_plan(removes, tokens=tokens, prefix=rows, method=method)
     places = [

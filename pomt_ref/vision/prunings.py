@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from pomt_ref.vision.adapters import find_encoder
+from pomt_ref.vision.attending import Attention
 from pomt_ref.vision.comparing import WHOLE, Pruning
 from pomt_ref.vision.digits import random_prune
 from pomt_ref.vision.methods import Method
@@ -62,7 +63,7 @@ def _random(model: Model, *, remove: int, layer: int, seed: int) -> Iterator[Non
     """The model keeps random patches, in random order."""
     generator = torch.Generator().manual_seed(seed)
 
-    def step(x: Tensor, _attn: Tensor, _v: Tensor) -> Tensor:
+    def step(x: Tensor, _attention: Attention, _v: Tensor) -> Tensor:
         return random_prune(x, remove=remove, generator=generator, prefix=model.prefix).tokens
 
     encoder = find_encoder(model.module)

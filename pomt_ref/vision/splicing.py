@@ -12,10 +12,11 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from pomt_ref.errors import OptionError
+from pomt_ref.vision.attending import Attention
 from pomt_ref.vision.capturing import Capture
 from pomt_ref.vision.errors import ModelError
 
-StepFunction = Callable[[Tensor, Tensor, Tensor], Tensor]
+StepFunction = Callable[[Tensor, Attention, Tensor], Tensor]
 """What stands between the residuals: x, attention and values of a block to the tokens that go on."""
 
 
@@ -94,11 +95,12 @@ class HookedSplice(Splice):
             raise ModelError("patch", "CHOOSE-3", "attention before the second norm", "a block that runs otherwise")
         if self.proving:
             self.capture.prove()
-        attn, v = self.capture.attention(), self.capture.values()
+        attention, v = self.capture.read()
+        self.capture.forget()  # else all of it would be held while the MLP runs
         if self.batch_first:
-            self.spliced = self.step(x, attn, v)
+            self.spliced = self.step(x, attention, v)
         else:
-            self.spliced = self.step(x.transpose(0, 1), attn, v).transpose(0, 1)
+            self.spliced = self.step(x.transpose(0, 1), attention, v).transpose(0, 1)
         return self.spliced
 
 

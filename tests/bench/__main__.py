@@ -1,5 +1,7 @@
 """Measure, print the table, compare with the last committed one: ``python -m tests.bench [--short] [--write]``.
 
+There are two parts, a layer with all that is around it, and a whole model; ``--only`` measures one of them.
+
 Figures of a layer are taken in two processes, one under glibc's default allocator, which gives large blocks back at
 once and takes page faults for the next, and one that keeps them.
 """
@@ -16,7 +18,7 @@ from typing import Final
 
 import torch
 
-from tests.bench import around, layers, table
+from tests.bench import around, layers, models, table
 from tests.bench.result import Figure
 
 ALLOCATORS: Final = {
@@ -42,8 +44,11 @@ def of_layer(allocator: str, *, short: bool) -> list[Figure]:
     return [Figure.of_json(each) for each in json.loads(done.stdout)]
 
 
-def measure(*, short: bool) -> list[Figure]:
-    """Every figure."""
+def measure(part: str, *, short: bool) -> list[Figure]:
+    """Every figure of a part."""
+    if part == "model":
+        say("a model")
+        return models.measure(models.SHORT if short else models.Size())
     figures: list[Figure] = []
     for allocator in ALLOCATORS:
         say(f"a layer, {allocator} allocator")
@@ -64,22 +69,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--short", action="store_true", help="small sizes and few rounds: to see that it runs")
     parser.add_argument("--write", action="store_true", help="write docs/performance.md, its JSON and its picture")
+    parser.add_argument("--only", choices=table.PARTS, help="measure this part, and write no other")
     parser.add_argument("--json", type=Path, help="write the figures here")
     parser.add_argument("--layer", choices=ALLOCATORS, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     if options.layer:
-        figures = layers.measure(layers.SHORT if options.short else layers.Plan(), options.layer)
-        say(json.dumps([each.as_json() for each in figures]))
+        of_one = layers.measure(layers.SHORT if options.short else layers.Plan(), options.layer)
+        say(json.dumps([each.as_json() for each in of_one]))
         return 0
-    figures, before = measure(short=options.short), table.read()
     day = datetime.now(tz=UTC).date().isoformat()
     say("\n".join(f"{name}: {words}" for name, words in table.machine().items()))
-    say(table.tables(figures, before))
+    figures: list[Figure] = []
+    for part in [options.only] if options.only else table.PARTS:
+        found, before = measure(part, short=options.short), table.read(table.PARTS[part].numbers)
+        say(table.tables(found, before))
+        if options.write:
+            table.write(part, found, before, day)
+        figures += found
     if options.json:
         options.json.write_text(json.dumps(table.as_json(figures, day), indent=1), encoding="utf-8")
-    if options.write:
-        table.write(figures, before, day)
     missed = [each.key for each in figures if each.reached is False]
     say(
         f"goals: {sum(each.reached is True for each in figures)} reached, {len(missed)} missed"

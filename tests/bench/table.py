@@ -3,7 +3,8 @@
 import json
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,10 +16,28 @@ from tests.bench.result import Figure
 
 ROOT: Final = Path(__file__).parent.parent.parent
 PAGE: Final = ROOT / "docs" / "performance.md"
-NUMBERS: Final = ROOT / "docs" / "performance.json"
 PICTURE: Final = ROOT / "docs" / "images" / "performance.png"
-MARK: Final = "<!-- written by nox -s bench -->\n"
-"""What stands above it in the page is written by hand."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """What is measured, and written, by itself: its section of the page, and its numbers."""
+
+    mark: str
+    """The line above its section in the page; what stands above the first of them is written by hand."""
+    heading: str
+    numbers: Path
+
+
+PARTS: Final[Mapping[str, Part]] = {
+    "layer": Part("<!-- written by nox -s bench -->\n", "Measured on", ROOT / "docs" / "performance.json"),
+    "model": Part(
+        "<!-- written by nox -s bench -- --only model -->\n",
+        "A model, measured on",
+        ROOT / "docs" / "performance-model.json",
+    ),
+}
+"""In the order of the page."""
 
 
 def machine() -> dict[str, str]:
@@ -45,7 +64,7 @@ def as_json(figures: Sequence[Figure], day: str) -> dict[str, Any]:
     }
 
 
-def read(path: Path = NUMBERS) -> list[Figure]:
+def read(path: Path) -> list[Figure]:
     """The figures of an earlier run; none if there was none."""
     if not path.exists():
         return []
@@ -84,13 +103,28 @@ def tables(figures: Sequence[Figure], before: Sequence[Figure]) -> str:
     return "\n".join(parts)
 
 
-def write(figures: Sequence[Figure], before: Sequence[Figure], day: str) -> None:
-    """The page below its mark, the numbers, and the picture."""
-    NUMBERS.write_text(json.dumps(as_json(figures, day), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    where = "\n".join(f"- {name}: {words}" for name, words in machine().items())
-    by_hand = PAGE.read_text(encoding="utf-8").partition(MARK)[0]
-    PAGE.write_text(f"{by_hand}{MARK}\n## Measured on {day}\n\n{where}\n\n{tables(figures, before)}", encoding="utf-8")
-    draw(figures, PICTURE)
+def sections(text: str) -> dict[str, str]:
+    """What is written by hand, and the section of every part that there is, by its mark."""
+    found: dict[str, str] = {}
+    for part in reversed(list(PARTS.values())):
+        text, mark, section = text.partition(part.mark)
+        if mark:
+            found[part.mark] = section
+    return {"": text, **dict(reversed(found.items()))}
+
+
+def write(name: str, figures: Sequence[Figure], before: Sequence[Figure], day: str) -> None:
+    """The section of a part and its numbers; the picture, which shows a layer."""
+    part = PARTS[name]
+    stored = json.dumps(as_json(figures, day), indent=1, ensure_ascii=False)
+    part.numbers.write_text(f"{stored}\n", encoding="utf-8")
+    where = "\n".join(f"- {word}: {words}" for word, words in machine().items())
+    found = sections(PAGE.read_text(encoding="utf-8"))
+    found[part.mark] = f"\n## {part.heading} {day}\n\n{where}\n\n{tables(figures, before)}"
+    marks = ["", *(each.mark for each in PARTS.values() if each.mark in found)]
+    PAGE.write_text("\n".join(f"{mark}{found[mark].rstrip()}\n" for mark in marks), encoding="utf-8")
+    if name == "layer":
+        draw(figures, PICTURE)
 
 
 def series(figures: Sequence[Figure], group: str, name: str, allocator: str = "") -> dict[int, Figure]:

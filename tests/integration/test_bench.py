@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from pomt_ref import Pruned
-from tests.bench import around, floors, layers, memory, peer, subjects, table
+from tests.bench import around, floors, layers, memory, models, peer, subjects, table
 from tests.bench.__main__ import ALLOCATORS
 from tests.bench.result import Figure
 from tests.bench.timing import Spread, Thunk, by_turns, ratio, spread_of
@@ -46,6 +46,7 @@ class TestMemory:
     @pytest.mark.skipif(sys.platform != "linux", reason="the peak is read as Linux counts it")
     def test_peak_is_that_of_the_call(self) -> None:
         size = 64 * 2**20
+        memory.peak_of(lambda: torch.zeros(1))  # what is loaded on first use
         assert size <= memory.peak_of(lambda: torch.zeros(size, dtype=torch.uint8)) < 1.1 * size
         assert memory.peak_of(lambda: None) < size / 8
 
@@ -113,16 +114,58 @@ class TestTable:
         assert table.line(fast, {}) == "| seeds |  | 42.0 cases/s | 40.0 to 44.0 | 3 | ≥ 30 | yes |  |"
 
     def test_run_is_written_and_read_again(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        page, numbers, picture = tmp_path / "page.md", tmp_path / "numbers.json", tmp_path / "picture.png"
-        for name, path in (("PAGE", page), ("NUMBERS", numbers), ("PICTURE", picture)):
-            monkeypatch.setattr(table, name, path)
-        page.write_text(f"# By hand\n{table.MARK}old", encoding="utf-8")
+        page, picture = tmp_path / "page.md", tmp_path / "picture.png"
+        parts = {name: replace(part, numbers=tmp_path / f"{name}.json") for name, part in table.PARTS.items()}
+        for name, value in (("PAGE", page), ("PICTURE", picture), ("PARTS", parts)):
+            monkeypatch.setattr(table, name, value)
+        layer, model = parts["layer"], parts["model"]
+        page.write_text(f"# By hand\n\n{layer.mark}old", encoding="utf-8")
         extra = Figure("extra memory", "streaming, N = 7", "", "MiB", Spread(3.0, 3.0, 3.0, 1))
-        table.write([FIGURE, extra], [FIGURE], "2026-11-25")
-        assert table.read(numbers) == [FIGURE, extra]
-        assert json.loads(numbers.read_text(encoding="utf-8"))["machine"]["threads"] == "1"
-        text = page.read_text(encoding="utf-8")
-        assert text.startswith(f"# By hand\n{table.MARK}\n## Measured on 2026-11-25\n")
-        assert "| N = 7 | default | 0.40 | 0.30 to 0.50 | 9 | ≤ 0.45 | yes | 1.00 |" in text
+        table.write("layer", [FIGURE, extra], [FIGURE], "2026-11-25")
+        assert table.read(layer.numbers) == [FIGURE, extra]
+        assert json.loads(layer.numbers.read_text(encoding="utf-8"))["machine"]["threads"] == "1"
+        first = page.read_text(encoding="utf-8")
+        assert first.startswith(f"# By hand\n\n{layer.mark}\n## Measured on 2026-11-25\n")
+        assert "| N = 7 | default | 0.40 | 0.30 to 0.50 | 9 | ≤ 0.45 | yes | 1.00 |" in first
         assert picture.read_bytes().startswith(b"\x89PNG")
         assert table.read(tmp_path / "none.json") == []
+        picture.unlink()
+        table.write("model", [FIGURE], [], "2026-11-26")
+        table.write("model", [extra], [], "2026-11-27")
+        text = page.read_text(encoding="utf-8")
+        assert text.startswith(f"{first}\n{model.mark}\n## A model, measured on 2026-11-27\n"), "the rest stays"
+        assert "2026-11-26" not in text
+        assert table.read(model.numbers) == [extra]
+        assert not picture.exists()
+        table.write("layer", [FIGURE, extra], [FIGURE], "2026-11-25")
+        assert page.read_text(encoding="utf-8") == text
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak is read as Linux counts it")
+class TestModels:
+    """A whole model: unpatched, patched, and patched without the matrix."""
+
+    def test_figures_of_a_small_model(self) -> None:
+        figures = models.measure(replace(models.SHORT, rounds=1))
+        assert len({each.key for each in figures}) == len(figures) == 16
+        assert all(each.spread.median > 0 for each in figures if each.unit == "ms")
+        assert models.Size().words == "N = 1370, R = 342 in block 6 of 24"
+
+    def test_matrix_is_what_streaming_saves(self) -> None:
+        size = models.Size(image=392, channels=64, depth=2, heads=8)
+        matrix = 8 * 785**2 * 4
+        assert models.extra_memory(size, "patched", "returned") > 2 * matrix
+        assert models.extra_memory(size, "patched, streaming", "returned") < matrix / 2
+
+    def test_ways_share_their_weights_and_nothing_else(self) -> None:
+        size = models.SHORT
+        model, image = models.plain_model(size), models.image_for(size)
+        with torch.inference_mode():
+            whole = model(image)
+            for way in models.WAYS:
+                twin = models.with_weights_of(model)
+                models.patched_by(way, twin, size)
+                own, shared = list(twin.parameters()), list(model.parameters())
+                assert all(one is other for one, other in zip(own, shared, strict=True))
+                assert torch.equal(twin(image), whole) == (way == "unpatched")
+            assert torch.equal(model(image), whole)

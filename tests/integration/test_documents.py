@@ -33,7 +33,7 @@ CUT: Final = "…"
 """A line of shown output that stands for any number of real ones."""
 
 OPTIONS_OF_OTHERS: Final = {
-    *("--no-venv", "--every-mutant", "--write", "--verifytypes", "--ranks", "--split"),
+    *("--no-venv", "--every-mutant", "--write", "--only", "--verifytypes", "--ranks", "--split"),
     *("--pyargs", "--pomt-subject", "--pomt-dtype"),
 }
 """Options that the pages mention and that belong to nox, the proofs, pyright, pytest, the plugin and an example."""

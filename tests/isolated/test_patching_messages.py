@@ -176,6 +176,27 @@ class TestModels:
         message = f"patch: expected {PLAIN}, got block 0 of {name}: {reason}"
         refused(lambda: patch(model, remove=1), ModelError, message)
 
+    def test_queries_and_keys_that_cannot_be_read(self) -> None:
+        """With ``streaming=True``: blocks that are understood, and would make the matrix all the same."""
+        expected = "patch: expected streaming=False, or blocks whose queries and keys can be read (CHOOSE-3)"
+        got = "block 0 of pomt_ref.vision.vit.Block: its forward makes the matrix, to be read"
+        refused(lambda: patch(DigitsViT(), remove=1, streaming=True), ModelError, f"{expected}, got {got}")
+        model = vit()
+        del model.blocks[1].attn.q_norm, model.blocks[1].attn.scale
+        got = f"block 1 of {TIMM}.Block: attn has no q_norm, scale"
+        refused(lambda: patch(model, remove=1, streaming=True), ModelError, f"{expected}, got {got}")
+        layers = hugging_face_model("ViT")
+        del layers.vit.layers[2].attention.scaling
+        got = "block 2 of transformers.models.vit.modeling_vit.ViTLayer: attention has no scaling"
+        refused(lambda: patch(layers, remove=1, streaming=True), ModelError, f"{expected}, got {got}")
+        eva = import_timm().create_model("eva02_tiny_patch14_224", depth=2)
+        got = "Eva with blocks of timm.models.eva.EvaBlock"
+        refused(
+            lambda: patch(eva, remove=1, streaming=True),
+            ModelError,
+            f"patch: expected {UNDERSTOOD} (CHOOSE-3), got {got}",
+        )
+
     def test_several_encoders(self) -> None:
         both = nn.ModuleDict({"a": vit(), "b": vit()})
         message = "patch: expected one sequence of transformer blocks (CHOOSE-3), got 2 (a, b)"
@@ -272,6 +293,7 @@ class TestArguments:
             ({"remove": 1, "check": "all"}, OptionError, "patch: expected check in ('values', 'shapes', 'none') (POMT-PRUNE-1), got check='all'"),
             ({"remove": 1, "normalisation": "all"}, OptionError, "patch: expected normalisation in ('batch', 'sample') (POMT-ATT-2), got normalisation='all'"),
             ({"remove": 1, "normalise": 1}, OptionError, "patch: expected normalise, a bool (EVIT-1), got normalise=1"),
+            ({"remove": 1, "streaming": 1}, OptionError, "patch: expected streaming, a bool (CHOOSE-3), got streaming=1"),
             ({"remove": 1, "method": "evit", "class_index": 1}, CountError, "patch: expected 0 <= class_index <= 0 (SIB-1), got class_index=1"),
             ({"remove": 1, "method": "topk", "prefix": 0}, CountError, "patch: expected prefix >= 1 (SIB-1), got prefix=0"),
             ({"remove": 1, "prefix": 17}, CountError, "patch: expected 0 <= prefix <= 16 (CHOOSE-3), got prefix=17 (tokens=17)"),

@@ -50,7 +50,11 @@ class DigitsKind(Kind):
         """Nothing in it is unknown."""
         return None
 
-    def splice(self, block: nn.Module) -> Splice:
+    def streaming_refusal(self, block: nn.Module) -> str | None:  # noqa: ARG002 -- as above
+        """The matrix is what it shows."""
+        return "its forward makes the matrix, to be read"
+
+    def splice(self, block: nn.Module, *, streaming: bool = False) -> Splice:  # noqa: ARG002 -- it is refused
         """The place that the block has for it."""
         return DigitsSplice(block)
 

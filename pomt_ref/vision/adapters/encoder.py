@@ -33,11 +33,16 @@ class Encoder:
     kind: Kind
 
 
-def find_encoder(model: nn.Module) -> Encoder:
+def find_encoder(model: nn.Module, *, streaming: bool = False) -> Encoder:
     """The one sequence of blocks in a model that can be pruned.
 
+    Arguments:
+        model: what is to be patched.
+        streaming: whether queries and keys of its blocks are to be read.
+
     Raises:
-        ModelError: there is none, there are several, or it has a block in it that is not understood.
+        ModelError: there is none, there are several, or it has a block in it that is not understood, or whose queries
+            and keys cannot be read.
     """
     found = [encoder for owner in model.modules() for encoder in _of(owner)]
     if not found:
@@ -46,7 +51,7 @@ def find_encoder(model: nn.Module) -> Encoder:
         names = {module: name or "the model itself" for name, module in model.named_modules()}
         several = ", ".join(names[encoder.owner] for encoder in found)
         raise ModelError("patch", "CHOOSE-3", "one sequence of transformer blocks", f"{len(found)} ({several})")
-    _refuse(found[0])
+    _refuse(found[0], streaming=streaming)
     return found[0]
 
 
@@ -75,7 +80,7 @@ def _held(owner: nn.Module) -> Iterator[tuple[nn.Module, ...]]:
             yield tuple(held)
 
 
-def _refuse(encoder: Encoder) -> None:
+def _refuse(encoder: Encoder, *, streaming: bool) -> None:
     """Raise if there is a block that is not understood: pruning before it would change what it is given."""
     for index, block in enumerate(encoder.blocks):
         if kind_of(block) is not encoder.kind:
@@ -83,6 +88,9 @@ def _refuse(encoder: Encoder) -> None:
             raise ModelError("patch", "CHOOSE-3", f"blocks that are understood ({SUPPORTED})", got)
         if (reason := encoder.kind.refusal(block)) is not None:
             expected = f"blocks that are understood ({SUPPORTED}), with plain attention after softmax"
+            raise ModelError("patch", "CHOOSE-3", expected, f"block {index} of {forward_of(block)}: {reason}")
+        if streaming and (reason := encoder.kind.streaming_refusal(block)) is not None:
+            expected = "streaming=False, or blocks whose queries and keys can be read"
             raise ModelError("patch", "CHOOSE-3", expected, f"block {index} of {forward_of(block)}: {reason}")
 
 

@@ -19,8 +19,17 @@ class Kind(ABC):
         """What is in this block that would not be pruned rightly, or nothing."""
 
     @abstractmethod
-    def splice(self, block: nn.Module) -> Splice:
-        """The place for a step in this block."""
+    def streaming_refusal(self, block: nn.Module) -> str | None:
+        """Why queries and keys of this block, which is understood, cannot be read without the matrix, or nothing."""
+
+    @abstractmethod
+    def splice(self, block: nn.Module, *, streaming: bool = False) -> Splice:
+        """The place for a step in this block.
+
+        Arguments:
+            block: one that is not refused.
+            streaming: whether the step is given queries and keys, and no matrix is made; else attention after softmax.
+        """
 
     @abstractmethod
     def prefix(self, owner: nn.Module) -> int | None:
