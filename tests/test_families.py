@@ -149,6 +149,7 @@ class TestIsolation:
             "faint attention",
             "values against keys",
             "values far below the prefix",
+            "shares far apart",
             "many tied keys",
             "identical tokens",
         ],
@@ -219,6 +220,21 @@ class TestPurposes:
     def test_values_far_below_the_prefix_vanish(self, seed: int) -> None:
         case = build("values far below the prefix", seed)
         assert magnitude_score(case.v, prefix=2).max() < 1e-35
+
+    @pytest.mark.parametrize("seed", SEEDS)
+    @pytest.mark.parametrize("dtype", DTYPES)
+    def test_shares_far_apart_are_ranked_although_many_are_below_a_millionth(self, seed: int, dtype: Dtype) -> None:
+        case = build("shares far apart", seed, dtype, tokens=19)
+        shares = magnitude_score(case.v, prefix=2)
+        attended = attention_sums(case.attn, prefix=2) > 0
+        assert (attended.sum(axis=1) == 1).all()
+        assert ((shares < 1e-6).sum(axis=1) >= 5).all()
+        scores, bounds = scores_and_bounds(case, PROFILES["float32"])
+        for sample in range(case.shape.batch):
+            order = np.argsort(scores[sample])
+            told = scores[sample][order] > 4 * ORACLE
+            low, high = (scores[sample] + sign * bounds[sample] for sign in (-1, 1))
+            assert (low[order][1:] > high[order][:-1])[told[:-1]].all()
 
     def test_wide_values_are_far_apart_in_two_samples(self) -> None:
         sums = [value_sums(build("wide values", seed).v).mean(axis=1) for seed in SEEDS]

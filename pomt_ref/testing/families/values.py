@@ -53,6 +53,21 @@ def values_far_below_the_prefix(random: np.random.Generator, shape: Shape) -> Te
     return gaussian_tokens(random, shape), by_key(shape, weights(random, shape, least=0.0)), v
 
 
+@family("shares far apart", patches=12)
+def shares_far_apart(random: np.random.Generator, shape: Shape) -> Tensors:
+    """Shares down to e⁻³⁰ of tokens that nobody attends to: their score is the share, and its error as small.
+
+    A share has to be right relative to itself then: no exponent may be cut, no share raised to a least one or dropped.
+    Further down no order is told from another, since the oracle itself rounds: ε is never below 2⁻⁴⁴.
+    """
+    span = random.uniform(24.0, 30.0)
+    apart = np.linspace(-span, 0.0, shape.tokens) + random.uniform(0.0, 0.5, size=(shape.batch, shape.tokens))
+    keys = np.zeros((shape.batch, shape.patches))
+    keys[:, random.integers(shape.patches)] = 1.0
+    v = random.permuted(apart, axis=1)[:, np.newaxis, :, np.newaxis] / shape.features
+    return gaussian_tokens(random, shape), by_key(shape, keys), np.tile(v, (1, shape.heads, 1, shape.features))
+
+
 @family("near ties")
 def near_ties(random: np.random.Generator, shape: Shape) -> Tensors:
     """Values that differ in their last bits, of float16, of bfloat16, or of what float64 has beyond float32."""

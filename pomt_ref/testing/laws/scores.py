@@ -93,6 +93,7 @@ def sums_are_relative_to_the_largest_of_the_batch(case: Case, subject: Subject) 
         "wide values",
         "values far below the prefix",
         "compensated near ties",
+        "shares far apart",
     ),
     kills=(
         "absolute values",
@@ -103,6 +104,9 @@ def sums_are_relative_to_the_largest_of_the_batch(case: Case, subject: Subject) 
         "64 features at most",
         "softmax over patches",
         "exponential bare",
+        "exponent cut at 20",
+        "shares of a millionth at least",
+        "shares below a millionth dropped",
     ),
     sizes="mixed",
     any_input=False,

@@ -30,6 +30,17 @@ def _shifted(by: Callable[[PerToken], torch.Tensor]) -> Step:
     return Step(share=share)
 
 
+def _exponent_cut(t: PerToken, prefix: int) -> PerPatch:
+    """Exponents further below zero than 20 are taken for that."""
+    exponentials = (t - t.amax(1, keepdim=True)).clamp(min=-20.0).exp()
+    return (exponentials / exponentials.sum(1, keepdim=True))[:, prefix:]
+
+
+def _shares(change: Callable[[PerPatch], PerPatch]) -> Step:
+    """Something done to the shares."""
+    return Step(share=lambda t, prefix: change(step.share(t, prefix)))
+
+
 def _denominator(change: Callable[[PerToken], torch.Tensor]) -> Step:
     """Another sum of exponentials."""
 
@@ -140,6 +151,17 @@ MAGNITUDE: Final = tuple(
             "online softmax without rescaling",
             "Sums of blocks of 512 keep the maximum that they began with.",
             Step(share=_online_without_rescaling),
+        ),
+        ("exponent cut at 20", "Exponents below -20 are taken for that.", Step(share=_exponent_cut)),
+        (
+            "shares of a millionth at least",
+            "Shares below 1e-6 are taken for that.",
+            _shares(lambda p: p.clamp(min=1e-6)),
+        ),
+        (
+            "shares below a millionth dropped",
+            "Shares below 1e-6 are taken for zero.",
+            _shares(lambda p: torch.where(p < 1e-6, torch.zeros_like(p), p)),  # noqa: PLR2004 -- as described
         ),
         ("rough exponential", "Exponentials are off by 1e-4.", Step(share=_rough_exponential)),
         (
