@@ -164,6 +164,13 @@ class TestSchema:
             refused += not valid
         assert 200 < refused < 400
 
+    def test_value_that_is_nested_too_deep_is_told(self) -> None:
+        value: list[Any] = []
+        for _ in range(100_000):
+            value = [value]
+        (found,) = mismatches(value, {"type": "object"}, {}, "report.json:")
+        assert (found.expected, found.got) == ("an object", "what is nested too deep")
+
     def test_own_validator_knows_every_keyword(self) -> None:
         words = {word for part in schemas(schema()) for word in part}
         assert words <= {*ASSERTIONS, "$schema", "$defs", "$ref", "title", "description"}

@@ -143,7 +143,7 @@ def _ranking_as_dict(ranking: Ranking) -> dict[str, Any]:
 def _row_from_dict(row: Mapping[str, Any]) -> Row:
     """One clause, read again; JSON may say a number that has a fraction elsewhere as a whole one."""
     kill, failure = row["first_kill"], row["failure"]
-    read = {
+    read: dict[str, Any] = {
         "attained": float(row["attained"]),
         "seconds": float(row["seconds"]),
         "first_kill": None if kill is None else Kill(kill["cases"], float(kill["seconds"])),
