@@ -1,4 +1,4 @@
-"""Kernels that end their process: a verdict, and the case; one after the other and in jobs."""
+"""Kernels that end their process or hang in it: a verdict, and the case; one after the other and in jobs."""
 
 import ctypes
 import faulthandler
@@ -42,6 +42,13 @@ def exits(*_tensors: Tensor, prefix: int, keep: int) -> Tensor:
     os._exit(3 + 0 * (prefix + keep))
 
 
+def hangs(x: Tensor, attn: Tensor, v: Tensor, *, prefix: int, keep: int) -> Tensor:
+    """One that waits where Python cannot interrupt it, as a blocked kernel does."""
+    if x.shape[1] > 60:
+        sum(range(10**12))
+    return right(x, attn, v, prefix=prefix, keep=keep)
+
+
 @dataclass(frozen=True)
 class Dies(Loading):
     """An implementation that ends the process that loads it."""
@@ -74,6 +81,11 @@ class TestApart:
         report = check("tests.test_apart:exits", jobs=2, **RANK)
         assert [row.verdict for row in report.rows] == ["wrong", "wrong"]
         assert all("ended the process (exit status 3)" in failure.message for failure in report.failures)
+
+    def test_kernel_that_hangs_is_ended(self) -> None:
+        report = check("tests.test_apart:hangs", apart=True, time_limit=0.5, **RANK)
+        assert [row.verdict for row in report.rows] == ["wrong", "conforms"]
+        assert "took longer than 0.5 s, and could not be interrupted" in report.failures[0].message
 
     def test_right_kernel_conforms_as_it_does_here(self) -> None:
         here, apart = (check("tests.test_apart:right", apart=apart, **RANK) for apart in (False, True))

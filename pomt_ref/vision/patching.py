@@ -59,7 +59,7 @@ class PatchedModel(nn.Module):
         """
         for layer, _ in self._places:
             layer.last = None
-        _same_device(self.model, inputs)
+        _same_device(self.model, (*inputs, *named.values()))
         return self.model(*inputs, **named)
 
     def unpatch(self) -> nn.Module:

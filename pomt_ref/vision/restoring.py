@@ -83,6 +83,7 @@ def dense_scatter(
     contracts.options("dense_scatter", check=check)
     _belong("dense_scatter", x, prefix=prefix, check=check, kept=kept, discarded=discarded)
     last = prefix + kept.shape[1]
+    _fill(fill, x.dtype)
     if fill is None and x.shape[1] == last:
         raise OptionError("dense_scatter", CLAUSE, "fill, a number, where no row was appended", "fill=None")
     one_row = x[:, last:] if fill is None else torch.full_like(x[:, :1], fill)
@@ -90,6 +91,16 @@ def dense_scatter(
     patches = torch.cat([x[:, prefix:last], one_row.expand(-1, discarded.shape[1], -1)], dim=1)
     origin = rows.argsort(dim=1).unsqueeze(-1).expand(-1, -1, x.shape[2])
     return torch.cat([x[:, :prefix], patches.gather(1, origin)], dim=1)
+
+
+def _fill(fill: object, dtype: torch.dtype) -> None:
+    """Nothing, or a number that a row can hold."""
+    if fill is None:
+        return
+    if isinstance(fill, bool) or not isinstance(fill, int | float):
+        raise KindError("dense_scatter", CLAUSE, "fill, a number or None", f"fill={fill!r}")
+    if dtype.is_floating_point and not abs(fill) <= torch.finfo(dtype).max:
+        raise ValuesError("dense_scatter", CLAUSE, f"fill, a number that {dtype} holds", f"fill={fill!r:.20}")
 
 
 def _belong(function: str, x: Tensor, *, prefix: int, check: Check, **rows: Tensor) -> None:

@@ -147,9 +147,16 @@ class PreNormSplice(HookedSplice):
         return (self.shorten(arguments[0]),) if self.inside else arguments
 
     def take_update(self, _branch: nn.Module, _arguments: tuple[Tensor, ...], output: Tensor) -> Tensor:
-        """Keep what the branch computed; a module that also ends the attention is left alone there, and outside."""
+        """Keep what the branch computed; a module that also ends the attention is left alone there, and outside.
+
+        Raises:
+            ModelError: it runs twice, as where one module stands in two places of the MLP: which of them is the sum?
+        """
         if self.spliced is None:
             return output
+        if self.update is not None:
+            got = "one that runs twice"
+            raise ModelError("patch", "CHOOSE-3", "a module at the end of the MLP that runs once after the norm", got)
         self.update = output
         return output if self.proving else output.new_zeros(())
 

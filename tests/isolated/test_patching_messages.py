@@ -135,6 +135,16 @@ class TestModels:
         got = f"block 2 is {__name__}.TestModels.test_one_block_of_another_class.<locals>.Strange"
         refused(lambda: patch(model, remove=1), ModelError, f"patch: expected {UNDERSTOOD} (CHOOSE-3), got {got}")
 
+    def test_one_module_at_two_places_of_the_mlp(self) -> None:
+        model = vit()
+        model.blocks[1].ls2 = model.blocks[1].drop_path2 = nn.Identity()
+        expected = "a module at the end of the MLP that runs once after the norm"
+        refused(
+            lambda: patch(model, remove=2, layer=1),
+            ModelError,
+            f"patch: expected {expected} (CHOOSE-3), got one that runs twice",
+        )
+
     @pytest.mark.parametrize(
         ("options", "reason"),
         [
@@ -355,6 +365,7 @@ class TestCalls:
         patched = patch(vit(), remove=5)
         message = "patch: expected inputs on the device of the model (cpu) (POMT-PREC-1), got meta"
         refused(lambda: patched(torch.zeros(1, 3, 64, 64, device="meta")), DeviceError, message)
+        refused(lambda: patched(x=torch.zeros(1, 3, 64, 64, device="meta")), DeviceError, message)
 
     def test_masks(self) -> None:
         patched = patch(vit(), remove=5)
@@ -442,6 +453,29 @@ class TestRestoring:
             "got [2, 3, 3, 4]"
         )
         refused(lambda: dense_scatter(X, twice, DISCARDED), ValuesError, message)
+
+    @pytest.mark.parametrize(
+        ("fill", "dtype", "error", "told"),
+        [
+            ("a", torch.float32, KindError, "expected fill, a number or None (POMT-PRUNE-4), got fill='a'"),
+            (1j, torch.float32, KindError, "expected fill, a number or None (POMT-PRUNE-4), got fill=1j"),
+            (True, torch.float32, KindError, "expected fill, a number or None (POMT-PRUNE-4), got fill=True"),
+            (
+                float("nan"),
+                torch.float32,
+                ValuesError,
+                "expected fill, a number that torch.float32 holds (POMT-PRUNE-4), got fill=nan",
+            ),
+            (
+                1e9,
+                torch.float16,
+                ValuesError,
+                "expected fill, a number that torch.float16 holds (POMT-PRUNE-4), got fill=1000000000.0",
+            ),
+        ],
+    )
+    def test_what_no_row_can_hold(self, fill: float, dtype: torch.dtype, error: type[PomtError], told: str) -> None:
+        refused(lambda: dense_scatter(X.to(dtype), KEPT, DISCARDED, fill=fill), error, f"dense_scatter: {told}")
 
     def test_nothing_to_fill_with(self) -> None:
         message = "dense_scatter: expected fill, a number, where no row was appended (POMT-PRUNE-4), got fill=None"
