@@ -32,8 +32,9 @@ def negative_values(random: np.random.Generator, shape: Shape) -> Tensors:
 def values_against_keys(random: np.random.Generator, shape: Shape) -> Tensors:
     """Attention by key alone that nearly cancels the values, of which a prefix token, or the last, has the largest.
 
-    What the softmax gives to every token is in question, to a tenth, and how much of it the prefix takes. The largest
-    sum of the attention is one, where there is a prefix.
+    What the softmax gives to every token is in question, to a tenth, or, of few tokens, a hundredth or a thousandth: of
+    many, that would be rounding. So is how much of it the prefix takes. The largest sum of the attention is one, where
+    there is a prefix.
     """
     v = values(random, shape)
     for sample in range(shape.batch):
@@ -41,7 +42,8 @@ def values_against_keys(random: np.random.Generator, shape: Shape) -> Tensors:
         v[sample, :, largest] += random.uniform(2.0, 6.0) / shape.features
     share = softmax(v.max(axis=1).sum(axis=2))[:, shape.prefix :]
     above = share - share.min(axis=1, keepdims=True)
-    keys = 1 - above * random.uniform(0.8, 1.25, size=above.shape)
+    most = 1 + random.choice([0.25, *(near for near in (0.025, 0.0025) if near > 2.5e-4 * shape.patches)])
+    keys = 1 - above * random.uniform(1 / most, most, size=above.shape)
     return gaussian_tokens(random, shape), by_key(shape, np.maximum(keys, 0.0)), v
 
 
