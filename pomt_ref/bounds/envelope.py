@@ -57,6 +57,8 @@ def max_envelope(box: Box, x: Float[Tensor, "*axes"], *, dim: int | None = None)
     slack = 4 * (shares.shape[-1] + 4) * (UNIT * tallest + UNDERFLOW_SLACK)
     value = base + (taken * heights).sum(dim=-1) + slack
     envelope = torch.where(tallest > 0, up(value), base)
+    # A share of an infinite width would be zero, and the envelope below the maximum.
+    envelope = torch.where(each.widths.isfinite().all(dim=-1), envelope, torch.nan)
     refuse("max_envelope", "a box whose widths are finite", "envelope", envelope, ~envelope.isfinite())
     return envelope
 

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import gelu
 
-from pomt_ref.bounds.box import CLAUSE, Box
+from pomt_ref.bounds.box import CLAUSE, Box, refuse
 from pomt_ref.bounds.layer import FAR_BELOW
 from pomt_ref.errors import KindError
 
@@ -17,6 +17,9 @@ GELU_LOWEST_AT: Final = -0.7517915246935645
 
 GELU_LOWEST: Final = -0.16997120747990369
 """What it is there."""
+
+LEAST_DEVIATION: Final = 2.0**-400
+"""Below this the squares that a deviation is made of may be subnormal, and their rounding is not relative."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,11 @@ class MlpResidual:
         return hidden @ _double(self.down.weight).mT + _double(self.down.bias)
 
     def bounds(self, x: Box) -> Box:
-        """LIN-1: bounds of g over a box of rows (…, channels), by intervals from layer to layer, rounded outward."""
+        """LIN-1: bounds of g over a box of rows (…, channels), by intervals from layer to layer, rounded outward.
+
+        Raises:
+            PomtError: rows whose squares over- or underflow, or bounds that are not finite.
+        """
         hidden = _linear_bounds(self._norm_bounds(x), self.up)
         return _linear_bounds(_gelu_bounds(hidden), self.down)
 
@@ -78,6 +85,10 @@ class MlpResidual:
         most, least = (
             (side.square().mean(dim=-1, keepdim=True) + self.norm.eps).sqrt() for side in (largest, smallest)
         )
+        # An infinite deviation would leave a norm of zero, and no bound.
+        for deviation in (most, least):
+            sound = deviation.isfinite() & (deviation >= LEAST_DEVIATION)
+            refuse("MlpResidual.bounds", "rows whose squares float64 holds", "deviation", deviation, ~sound)
         lo = lo / torch.where(lo >= 0, most, least) * (1 - FAR_BELOW * lo.sign())
         hi = hi / torch.where(hi >= 0, least, most) * (1 + FAR_BELOW * hi.sign())
         weight, bias = _double(self.norm.weight), _double(self.norm.bias)

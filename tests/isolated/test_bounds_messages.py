@@ -60,6 +60,12 @@ def of_tokens(**changes: Any) -> Any:  # noqa: ANN401 -- as above
     return certify_tokens(**arguments)
 
 
+def mlp(norm: nn.Module | None = None, up: nn.Module | None = None, down: nn.Module | None = None) -> MlpResidual:
+    """An MLP residual of two channels with one module changed."""
+    up, down = up or nn.Linear(2, 3), down or nn.Linear(3, 2)
+    return MlpResidual.of(norm or nn.LayerNorm(2), nn.Sequential(up, nn.GELU(), down))
+
+
 REFUSALS: Final[list[tuple[Callable[[], object], str, str]]] = [
     # boxes
     (lambda: Box([0.0], torch.ones(1)), "KindError", "Box: expected lo, a torch.Tensor (LIN-1), got list"),  # type: ignore[arg-type]
@@ -400,6 +406,11 @@ REFUSALS: Final[list[tuple[Callable[[], object], str, str]]] = [
         lambda: MlpResidual.of(nn.Identity(), nn.Linear(2, 2)),
         "KindError",
         "MlpResidual.of: expected LayerNorm and Sequential(Linear, GELU, Linear) (LIN-1), got Identity and Linear()",
+    ),
+    (
+        lambda: mlp(nn.LayerNorm(2)).bounds(Box(PAIR.lo.double() * 1e160, PAIR.hi.double() * 1e160)),
+        "ValuesError",
+        "MlpResidual.bounds: expected rows whose squares float64 holds (LIN-1), got deviation[0] = inf",
     ),
     (
         lambda: lowest(torch.sum, (PAIR,), steps=0),
