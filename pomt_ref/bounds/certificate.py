@@ -8,6 +8,7 @@ from torch import Tensor
 
 from pomt_ref.bounds.asking import checked_step
 from pomt_ref.bounds.box import CLAUSE, Box, refuse
+from pomt_ref.bounds.claims import malformed
 from pomt_ref.bounds.deciding import certain_order, fates, mean_bounds
 from pomt_ref.bounds.differences import (
     attention_difference,
@@ -63,6 +64,9 @@ class Certificate:
     def check(self) -> Replay:
         """LIN-1: derive every claim again, with integers and multiprecision arithmetic in place of float64.
 
+        The margins of an arithmetic are derived again too, from sums in integers, by the formulas of FLOAT-1 and
+        FLOAT-2 that made them. What is no certificate, because its shapes or its step cannot be, is refuted.
+
         A certificate of tokens is derived again from the tokens and the layer: the boxes of logits and values, and
         planes in the tokens, each of which is held against a condition that suffices for it to be sound.
 
@@ -71,6 +75,10 @@ class Certificate:
             for 64 patches, about a minute for 196. For a certificate of tokens it grows with heads² x patches³ x
             channels: two seconds for 16 patches, about half a minute for 32 patches and 192 channels.
         """
+        names = ("order", "kept", "discarded", "margin", "attention", "values", "largest", "mean", "weights")
+        faults = tuple(malformed(self.step, {name: getattr(self, name) for name in names}))
+        if faults:
+            return Replay(0, 0, faults)
         return replay(
             self.step,
             order=self.order.cpu().numpy(),
