@@ -25,7 +25,7 @@ from pomt_ref.errors import CountError, KindError, OptionError
 from pomt_ref.types import Normalisation
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Certificate:
     """LIN-1: what is certain of one pruning step over a box of inputs; patches are counted without the prefix."""
 
@@ -103,7 +103,9 @@ class Certificate:
 
         Returns:
             the point, and the difference of the two scores at it. If it is not positive, the point is a counterexample
-            to "i before j"; if it is, only M stands between the bound and the truth.
+            to "i before j"; if it is, only M stands between the bound and the truth. Where logits of a row or value
+            sums spread so far that their exponentials leave float64, the point is near the furthest, and the
+            difference no more than what float64 makes of it.
 
         Raises:
             PomtError: patches or samples that are not there, or a pair whose order is certain: it has no

@@ -11,7 +11,7 @@ from pomt_ref.bounds.directed import UNDERFLOW_SLACK, UNIT, up
 from pomt_ref.bounds.linear import LinearBounds
 from pomt_ref.bounds.maximum import axis_of_maximum, upper_intercept
 from pomt_ref.bounds.thresholds import knot, sort
-from pomt_ref.errors import OptionError, ShapeError, ValuesError
+from pomt_ref.errors import KindError, OptionError, ShapeError, ValuesError
 
 Side = Literal["upper", "lower"]
 """Which plane is meant."""
@@ -42,6 +42,8 @@ def max_envelope(box: Box, x: Float[Tensor, "*axes"], *, dim: int | None = None)
     tensor(0.7500, dtype=torch.float64)
     """
     axis = axis_of_maximum("max_envelope", box, dim)
+    if not isinstance(x, Tensor):
+        raise KindError("max_envelope", CLAUSE, "x, a torch.Tensor", type(x).__name__)
     if x.shape != box.shape:
         raise ShapeError("max_envelope", CLAUSE, f"x of the box's shape {(*box.shape,)}", f"{(*x.shape,)}")
     if not box.contains(x):
@@ -85,6 +87,8 @@ def worst_gap(bounds: LinearBounds, *, side: Side = "upper") -> Float64[Tensor, 
     >>> worst_gap(relax_max(box, upper="maxlin")), worst_gap(relax_max(box, upper="minimax"))
     (tensor(1., dtype=torch.float64), tensor(0.5000, dtype=torch.float64))
     """
+    if not isinstance(bounds, LinearBounds):
+        raise KindError("worst_gap", CLAUSE, "bounds, LinearBounds", type(bounds).__name__)
     if side not in {"upper", "lower"}:
         raise OptionError("worst_gap", CLAUSE, "side in ('upper', 'lower')", f"side={side!r}")
     box, axis = bounds.box, bounds.dim + bounds.box.lo.ndim

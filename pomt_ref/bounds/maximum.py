@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from pomt_ref.bounds.box import CLAUSE, Box, refuse
+from pomt_ref.bounds.box import CLAUSE, Box, a_box, as_numbers, refuse
 from pomt_ref.bounds.directed import products, sum_up
 from pomt_ref.bounds.linear import LinearBounds
 from pomt_ref.bounds.thresholds import minimax_threshold, volume_thresholds
@@ -84,7 +84,8 @@ def relax_max(
 
 
 def axis_of_maximum(function: str, box: Box, dim: int | None) -> int:
-    """The axis of the maximum, counted from the front."""
+    """The axis of the maximum of a box, counted from the front."""
+    a_box(function, "box", box)
     axes = box.lo.ndim
     if dim is None:
         if axes not in HEADS:
@@ -172,12 +173,17 @@ def _one_of(name: str, value: object, names: tuple[str, ...], function: str = "r
         raise OptionError(function, CLAUSE, f"{name} in {names}", f"{name}={value!r}")
 
 
+def _complex(value: object) -> bool:
+    """Whether this is a tensor of complex numbers."""
+    return isinstance(value, Tensor) and value.is_complex()
+
+
 def _given_threshold(function: str, box: Box, upper: float | Tensor, axis: int) -> Float64[Tensor, "..."]:
     """A threshold from the caller: one number or one a maximum, never below L."""
     largest_lower = box.lo.amax(dim=axis)
-    if isinstance(upper, bool) or not isinstance(upper, (int, float, Tensor)):
+    if isinstance(upper, bool) or not isinstance(upper, (int, float, Tensor)) or _complex(upper):
         raise KindError(function, CLAUSE, "upper, a name, a number or a tensor of them", f"upper={upper!r}")
-    given = torch.as_tensor(upper, dtype=torch.float64, device=box.lo.device).detach()
+    given = as_numbers(function, "upper", upper, box.lo)
     if given.ndim and given.shape != largest_lower.shape:
         expected = f"upper of shape {(*largest_lower.shape,)}, the box's without its axis {axis}"
         raise OptionError(function, CLAUSE, expected, f"{(*given.shape,)}")

@@ -6,7 +6,7 @@ repeated. What goes into them is derived.
 
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
-from typing import Final
+from typing import Final, cast
 
 import numpy as np
 import torch
@@ -54,7 +54,7 @@ def rounded(numbers: Integers, one: int, sign: int) -> Float64[np.ndarray, "*axe
     """Numbers of the unit as float64, rounded up or (sign -1) down."""
     found = np.empty(numbers.shape)
     for place in np.ndindex(numbers.shape):
-        value = Fraction(numbers[place]) / one
+        value = Fraction(cast("int", numbers[place])) / one
         near = float(value)
         outward = sign * Fraction(near) < sign * value
         found[place] = np.nextafter(near, sign * np.inf) if outward else near
