@@ -85,16 +85,21 @@ def _followed(
     """The function at a point, with its slopes; in inference mode too, which has no gradients of its own."""
     with torch.inference_mode(mode=False), torch.enable_grad():
         asked = [part.detach().clone().requires_grad_() for part in point]
-        value = function(*asked)
-        if not isinstance(value, Tensor) or value.ndim or not value.requires_grad:
-            got = f"{(*value.shape,)}" if isinstance(value, Tensor) else type(value).__name__
-            raise KindError("lowest", CLAUSE, "a function with a differentiable tensor of no axes", got)
+        value = _height(function(*asked))
         found = torch.autograd.grad(value, asked, allow_unused=True)
         slopes = tuple(torch.zeros_like(x) if slope is None else slope for x, slope in zip(asked, found, strict=True))
         return asked, value, slopes
 
 
-def _check_asked(boxes: tuple[Box, ...], **counts: int) -> None:
+def _height(value: object) -> Tensor:
+    """What the function gave: one number that has slopes."""
+    if isinstance(value, Tensor) and not value.ndim and value.requires_grad:
+        return value
+    got = f"{(*value.shape,)}" if isinstance(value, Tensor) else type(value).__name__
+    raise KindError("lowest", CLAUSE, "a function with a differentiable tensor of no axes", got)
+
+
+def _check_asked(boxes: object, **counts: object) -> None:
     """Some boxes, and whole numbers."""
     for name, count in counts.items():
         if isinstance(count, bool) or not isinstance(count, int):

@@ -57,8 +57,7 @@ class Box:
         Box(lo=tensor([0.7500], dtype=torch.float64), hi=tensor([1.2500], dtype=torch.float64))
         """
         middle = Box(center, center).lo
-        real = isinstance(radius, (int, float)) or (isinstance(radius, Tensor) and not radius.is_complex())
-        if not real:
+        if not real(radius):
             raise KindError("Box.around", CLAUSE, "radius, a real number or a tensor of them", f"radius={radius!r}")
         reach = as_numbers("Box.around", "radius", radius, middle)
         if not bool((reach >= 0).all()) or not bool(reach.isfinite().all()):
@@ -87,9 +86,9 @@ class Box:
 
     def contains(self, value: Float[Tensor, "..."]) -> Bool[Tensor, "..."]:
         """Whether a value lies in the box; leading axes beyond the box's are those of several values."""
-        if not isinstance(value, Tensor) or value.is_complex():
-            got = str(value.dtype) if isinstance(value, Tensor) else type(value).__name__
-            raise KindError("Box.contains", CLAUSE, "value, a real torch.Tensor", got)
+        a_tensor("Box.contains", "value", value)
+        if value.is_complex():
+            raise KindError("Box.contains", CLAUSE, "value, a torch.Tensor of real numbers", str(value.dtype))
         axes = self.lo.ndim
         if value.ndim < axes or value.shape[value.ndim - axes :] != self.shape:
             expected = f"a value whose last axes are {(*self.shape,)}"
@@ -131,8 +130,7 @@ class Box:
 
 def held(function: str, name: str, value: Tensor) -> Float64[Tensor, "*axes"]:
     """A copy in float64 of a dense floating tensor that has values, outside inference mode whatever it came from."""
-    if not isinstance(value, Tensor):
-        raise KindError(function, CLAUSE, f"{name}, a torch.Tensor", type(value).__name__)
+    a_tensor(function, name, value)
     if value.layout != torch.strided or value.is_nested:
         got = "a nested tensor" if value.is_nested else str(value.layout)
         raise KindError(function, CLAUSE, f"{name}, a dense tensor", got)
@@ -149,6 +147,17 @@ def as_numbers(function: str, name: str, value: float | Tensor, like: Tensor) ->
         return torch.as_tensor(value, dtype=torch.float64, device=like.device).detach()
     except (OverflowError, RuntimeError) as error:  # RuntimeError: torch's name for an int that no float64 holds
         raise ValuesError(function, CLAUSE, f"{name} that float64 holds", str(error)) from error
+
+
+def real(value: object) -> bool:
+    """Whether this is a real number, or a tensor of them."""
+    return isinstance(value, (int, float)) or (isinstance(value, Tensor) and not value.is_complex())
+
+
+def a_tensor(function: str, name: str, value: object) -> None:
+    """Refuse what is no tensor."""
+    if not isinstance(value, Tensor):
+        raise KindError(function, CLAUSE, f"{name}, a torch.Tensor", type(value).__name__)
 
 
 def a_box(function: str, name: str, value: object) -> None:

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from pomt_ref.bounds.box import CLAUSE, Box, refuse
+from pomt_ref.bounds.box import CLAUSE, Box, a_tensor, refuse
 from pomt_ref.bounds.directed import UNDERFLOW_SLACK, UNIT, up
 from pomt_ref.bounds.linear import LinearBounds
 from pomt_ref.bounds.maximum import axis_of_maximum, upper_intercept
@@ -42,8 +42,7 @@ def max_envelope(box: Box, x: Float[Tensor, "*axes"], *, dim: int | None = None)
     tensor(0.7500, dtype=torch.float64)
     """
     axis = axis_of_maximum("max_envelope", box, dim)
-    if not isinstance(x, Tensor):
-        raise KindError("max_envelope", CLAUSE, "x, a torch.Tensor", type(x).__name__)
+    a_tensor("max_envelope", "x", x)
     if x.shape != box.shape:
         raise ShapeError("max_envelope", CLAUSE, f"x of the box's shape {(*box.shape,)}", f"{(*x.shape,)}")
     if not box.contains(x):

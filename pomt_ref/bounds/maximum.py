@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from pomt_ref.bounds.box import CLAUSE, Box, a_box, as_numbers, refuse
+from pomt_ref.bounds.box import CLAUSE, Box, a_box, as_numbers, real, refuse
 from pomt_ref.bounds.directed import products, sum_up
 from pomt_ref.bounds.linear import LinearBounds
 from pomt_ref.bounds.thresholds import minimax_threshold, volume_thresholds
@@ -173,15 +173,10 @@ def _one_of(name: str, value: object, names: tuple[str, ...], function: str = "r
         raise OptionError(function, CLAUSE, f"{name} in {names}", f"{name}={value!r}")
 
 
-def _complex(value: object) -> bool:
-    """Whether this is a tensor of complex numbers."""
-    return isinstance(value, Tensor) and value.is_complex()
-
-
 def _given_threshold(function: str, box: Box, upper: float | Tensor, axis: int) -> Float64[Tensor, "..."]:
     """A threshold from the caller: one number or one a maximum, never below L."""
     largest_lower = box.lo.amax(dim=axis)
-    if isinstance(upper, bool) or not isinstance(upper, (int, float, Tensor)) or _complex(upper):
+    if isinstance(upper, bool) or not real(upper):
         raise KindError(function, CLAUSE, "upper, a name, a number or a tensor of them", f"upper={upper!r}")
     given = as_numbers(function, "upper", upper, box.lo)
     if given.ndim and given.shape != largest_lower.shape:

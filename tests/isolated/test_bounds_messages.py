@@ -451,11 +451,11 @@ KINDS: Final[dict[str, tuple[Callable[[], object], str]]] = {
     ),
     "contains a list": (
         lambda: PAIR.contains([0.0, 2.0]),  # type: ignore[arg-type]
-        "Box.contains: expected value, a real torch.Tensor (LIN-1), got list",
+        "Box.contains: expected value, a torch.Tensor (LIN-1), got list",
     ),
     "contains a complex": (
         lambda: PAIR.contains(torch.zeros(2, dtype=torch.complex64)),
-        "Box.contains: expected value, a real torch.Tensor (LIN-1), got torch.complex64",
+        "Box.contains: expected value, a torch.Tensor of real numbers (LIN-1), got torch.complex64",
     ),
     "contains another shape": (
         lambda: PAIR.contains(torch.zeros(3)),
