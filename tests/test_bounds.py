@@ -169,11 +169,16 @@ class TestPlanes:
         assert planes.holds_above(box, planes.Plane(slopes, Fraction(bounds.upper_intercept.item())))
 
     @pytest.mark.parametrize("width", [5e-324, 1.5e-323])
-    def test_envelope_of_the_narrowest_boxes_is_a_number(self, width: float) -> None:
+    def test_planes_and_envelope_of_the_narrowest_boxes_are_numbers(self, width: float) -> None:
         """A subnormal width has no half."""
         box = Box(double(0.0, 0.0), double(width, 5e-324))
         for point in (box.lo, box.hi, double(0.0, 5e-324)):
             assert max_envelope(box, point).item() >= point.max().item()
+        variables = planes.Variables(box.lo.numpy(), box.hi.numpy())
+        for upper in ("volume-minimax", "minimax", "maxlin", "parallel"):
+            bounds = relax_max(box, upper=upper)
+            slopes = tuple(map(Fraction, bounds.upper_slopes.tolist()))
+            planes.holds_above(variables, planes.Plane(slopes, Fraction(bounds.upper_intercept.item())))
 
     def test_envelope_never_ignores_a_variable_whose_width_overflows(self) -> None:
         """Its share would be zero, and the envelope below the maximum at the corner."""

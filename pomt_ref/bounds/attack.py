@@ -86,9 +86,7 @@ def _followed(
     with torch.inference_mode(mode=False), torch.enable_grad():
         asked = [part.detach().clone().requires_grad_() for part in point]
         value = _height(function(*asked))
-        found = torch.autograd.grad(value, asked, allow_unused=True)
-        slopes = tuple(torch.zeros_like(x) if slope is None else slope for x, slope in zip(asked, found, strict=True))
-        return asked, value, slopes
+        return asked, value, torch.autograd.grad(value, asked, materialize_grads=True)
 
 
 def _height(value: object) -> Tensor:

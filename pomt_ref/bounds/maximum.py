@@ -129,8 +129,11 @@ def upper_slopes(function: str, box: Box, upper: Upper | float | Tensor, axis: i
 def slopes_above(box: Box, threshold: Float64[Tensor, "..."]) -> Float64[Tensor, "..."]:
     """(u - t)⁺ / d, in [0, 1], and zero for a variable that is a point."""
     above = box.hi > threshold
-    widths = torch.where(above, box.hi / 2 - box.lo / 2, 1.0)
-    return torch.where(above, ((box.hi / 2 - threshold / 2) / widths).clamp(0, 1), 0.0)
+    widths = torch.where(above, box.hi - box.lo, 1.0)
+    # Halves only where the width is no number: a subnormal has no half.
+    halves = (box.hi / 2 - threshold / 2) / torch.where(above, box.hi / 2 - box.lo / 2, 1.0)
+    slopes = torch.where(widths.isfinite(), (box.hi - threshold) / widths, halves)
+    return torch.where(above, slopes.clamp(0, 1), 0.0)
 
 
 def upper_intercept(slopes: Float64[Tensor, "..."], box: Box, axis: int) -> Float64[Tensor, "..."]:

@@ -5,6 +5,7 @@ repeated. What goes into them is derived.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from typing import Final, cast
 
@@ -39,7 +40,7 @@ def derived_margin(
         PomtError: the clause does not apply to this step.
     """
     if step.tokens is None:
-        step = Step(**{**vars(step), "value_sums": value_sum_bounds("check", step.values)})
+        step = replace(step, value_sums=value_sum_bounds("check", step.values))
     device = step.values.lo.device
     ends = (np.stack([pair[side] for pair in sums]) for side in (0, 1))
     low, high = (torch.from_numpy(rounded(end, one, sign)).to(device) for end, sign in zip(ends, (-1, 1), strict=True))
