@@ -79,7 +79,7 @@ def softmax_bounds(logits: Box, *, dim: int = -1) -> Box:
         \frac{e^{u_i}}{e^{u_i} + \sum_{k \ne i} e^{l_k}}
 
     Both ends are attained, at corners of the box, up to rounding. Where a row spans more than about 690, exponentials
-    leave float64: an upper end is then no smaller than 2⁻¹⁰⁰⁰ of the row's largest, and a lower end may be zero.
+    leave float64: the ends are then sound, and may be as far off as zero and one.
 
     Arguments:
         logits: bounds of the logits; they may be as large as float64 holds.

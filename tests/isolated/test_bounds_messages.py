@@ -515,7 +515,7 @@ KINDS: Final[dict[str, tuple[Callable[[], object], str]]] = {
         "MlpResidual.of: expected up with weight and bias (LIN-1), got bias None",
     ),
     "norm of two axes": (
-        lambda: mlp(nn.LayerNorm((4, 2))),
+        lambda: mlp(nn.LayerNorm([4, 2])),
         (
             "MlpResidual.of: expected norm (channels), up (hidden, channels) and down (channels, hidden) (LIN-1), "
             "got norm (4, 2), up (3, 2), down (2, 3)"
