@@ -1,6 +1,6 @@
 """LIN-1 · how good a plane can be: the concave envelope of the maximum, and the worst gap of a plane."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from jaxtyping import Float, Float64
@@ -88,7 +88,7 @@ def worst_gap(bounds: LinearBounds, *, side: Side = "upper") -> Float64[Tensor, 
     """
     if not isinstance(bounds, LinearBounds):
         raise KindError("worst_gap", CLAUSE, "bounds, LinearBounds", type(bounds).__name__)
-    if side not in {"upper", "lower"}:
+    if side not in get_args(Side):
         raise OptionError("worst_gap", CLAUSE, "side in ('upper', 'lower')", f"side={side!r}")
     box, axis = bounds.box, bounds.dim + bounds.box.lo.ndim
     if side == "lower":

@@ -433,6 +433,10 @@ KINDS: Final[dict[str, tuple[Callable[[], object], str]]] = {
         "max_envelope: expected x, a torch.Tensor (LIN-1), got list",
     ),
     "worst_gap": (lambda: worst_gap(PAIR), "worst_gap: expected bounds, LinearBounds (LIN-1), got Box"),  # type: ignore[arg-type]
+    "worst_gap of a list": (
+        lambda: worst_gap(relax_max(PAIR), side=["upper"]),  # type: ignore[arg-type]
+        "worst_gap: expected side in ('upper', 'lower') (LIN-1), got side=['upper']",
+    ),
     "softmax_bounds": (
         lambda: softmax_bounds(torch.zeros(2)),  # type: ignore[arg-type]
         "softmax_bounds: expected logits, a Box (LIN-1), got Tensor",
