@@ -3,6 +3,7 @@
 import sys
 import time
 from fractions import Fraction
+from math import isqrt
 from pathlib import Path
 from types import ModuleType
 from typing import Final
@@ -27,7 +28,7 @@ from pomt_ref.bounds import (
 )
 from pomt_ref.bounds.directed import dot_down, dot_up, down, products, sum_down, sum_up, two_product, up
 from pomt_ref.bounds.measuring import attention_boxes, certified_shares, difference_drops, mean_maximum, random_step
-from pomt_ref.errors import MissingExtraError
+from pomt_ref.errors import MissingExtraError, ValuesError
 from pomt_ref.testing import planes
 from pomt_ref.vision import certificates
 from pomt_ref.vision.digits import load_digits, load_model
@@ -44,6 +45,31 @@ def double(*values: float) -> torch.Tensor:
 def real_mlp(model: DigitsViT) -> MlpResidual:
     """What the pruned block of the digits model adds after the step."""
     return MlpResidual.of(model.get_submodule("blocks.1.mlp_norm"), model.get_submodule("blocks.1.mlp"))
+
+
+def standing_norm(eps: float) -> MlpResidual:
+    """A norm of five channels, followed by what leaves its sign: GELU of itself and of its negative, subtracted."""
+    norm, up_map, down_map = torch.nn.LayerNorm(5, eps=eps), torch.nn.Linear(5, 10), torch.nn.Linear(10, 5)
+    identity = torch.eye(5)
+    with torch.no_grad():
+        up_map.weight.copy_(torch.cat([identity, -identity]))
+        down_map.weight.copy_(torch.cat([identity, -identity], dim=1))
+        up_map.bias.zero_()
+        down_map.bias.zero_()
+    return MlpResidual.of(norm, torch.nn.Sequential(up_map, torch.nn.GELU(), down_map))
+
+
+def exact_norm(x: torch.Tensor, eps: float) -> list[tuple[Fraction, Fraction]]:
+    """The normalised row between two fractions: GELU(y) - GELU(-y) is y."""
+    entries = [Fraction(entry) for entry in x.tolist()]
+    mean = sum(entries, Fraction(0)) / len(entries)
+    square = sum(((entry - mean) ** 2 for entry in entries), Fraction(0)) / len(entries) + Fraction(eps)
+    # A root of a fraction, rounded down and up at 80 digits of its own.
+    shift = 10 ** (2 * (400 + 80))
+    root = isqrt(square.numerator * shift // square.denominator)
+    least, most = (Fraction(each, 10 ** (400 + 80)) for each in (root, root + 1))
+    ends = [((entry - mean) / most, (entry - mean) / least) for entry in entries]
+    return [(min(pair), max(pair)) for pair in ends]
 
 
 def standing_in() -> ModuleType:
@@ -141,6 +167,24 @@ class TestPlanes:
         bounds = relax_max(tensors)
         slopes = tuple(map(Fraction, bounds.upper_slopes.tolist()))
         assert planes.holds_above(box, planes.Plane(slopes, Fraction(bounds.upper_intercept.item())))
+
+    @pytest.mark.parametrize("width", [5e-324, 1.5e-323])
+    def test_planes_and_envelope_of_the_narrowest_boxes_are_numbers(self, width: float) -> None:
+        """A subnormal width has no half."""
+        box = Box(double(0.0, 0.0), double(width, 5e-324))
+        for point in (box.lo, box.hi, double(0.0, 5e-324)):
+            assert max_envelope(box, point).item() >= point.max().item()
+        variables = planes.Variables(box.lo.numpy(), box.hi.numpy())
+        for upper in ("volume-minimax", "minimax", "maxlin", "parallel"):
+            bounds = relax_max(box, upper=upper)
+            slopes = tuple(map(Fraction, bounds.upper_slopes.tolist()))
+            planes.holds_above(variables, planes.Plane(slopes, Fraction(bounds.upper_intercept.item())))
+
+    def test_envelope_never_ignores_a_variable_whose_width_overflows(self) -> None:
+        """Its share would be zero, and the envelope below the maximum at the corner."""
+        box = Box(double(-1.7e308, 0.9e308), double(1.0e308, 0.95e308))
+        with pytest.raises(ValuesError, match="max_envelope: expected a box whose widths are finite"):
+            max_envelope(box, double(0.0, 0.95e308))
 
     def test_twelve_tied_heads_are_not_collapsed(self) -> None:
         """The trap of w₂: among equal upper bounds MaxLin's plane is the constant, and the envelope knows better."""
@@ -267,6 +311,32 @@ class TestMlp:
         bounds = mlp.bounds(Box.point(x))
         assert bounds.contains(mlp(x))
         assert float((bounds.hi - bounds.lo).max()) < 1e-8
+
+    @pytest.mark.parametrize("size", [1e-200, 1e-130, 1e-20, 1.0, 1e100, 1e150, 1e153, 1e155, 1e160, 1e300])
+    @pytest.mark.parametrize("eps", [0.0, 1e-5])
+    def test_rows_of_any_size_are_bounded_or_refused(self, size: float, eps: float) -> None:
+        """No tolerance: the bounds hold the true norm, here in integers, or there are none."""
+        mlp = standing_norm(eps)
+        x = size * double(3.0, -1.0, 2.0, -5.0, 0.5)
+        if not (eps or size > 1e-120) or size > 1e153:
+            with pytest.raises(ValuesError, match=r"MlpResidual\.bounds: expected rows whose squares float64 holds"):
+                mlp.bounds(Box.point(x))
+            return
+        bounds = mlp.bounds(Box.point(x))
+        for place, truth in enumerate(exact_norm(x, eps)):
+            low, high = truth
+            assert Fraction(bounds.lo[place].item()) <= low
+            assert high <= Fraction(bounds.hi[place].item())
+
+    def test_without_the_refusal_the_bound_is_false(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The mutant that takes an infinite deviation for a number is killed: its norm is zero."""
+        monkeypatch.setattr("pomt_ref.bounds.mlp.refuse", lambda *_: None)
+        x = 1e160 * double(3.0, -1.0, 2.0, -5.0, 0.5)
+        bounds = standing_norm(1e-5).bounds(Box.point(x))
+        assert any(
+            not Fraction(bounds.lo[place].item()) <= low <= high <= Fraction(bounds.hi[place].item())
+            for place, (low, high) in enumerate(exact_norm(x, 1e-5))
+        )
 
     def test_real_block_differs_by_no_more_than_certified(self) -> None:
         model, image = load_model(), load_digits("test").images[:1]

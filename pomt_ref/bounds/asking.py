@@ -3,10 +3,10 @@
 from typing import get_args
 
 from pomt_ref import contracts, counting
-from pomt_ref.bounds.box import CLAUSE, Box
+from pomt_ref.bounds.box import CLAUSE, Box, a_box
 from pomt_ref.bounds.differences import value_sum_bounds
 from pomt_ref.bounds.steps import Arithmetic, Step
-from pomt_ref.errors import KindError, OptionError, ShapeError
+from pomt_ref.errors import OptionError, ShapeError
 from pomt_ref.types import Normalisation
 
 
@@ -53,8 +53,8 @@ def _check_boxes(function: str, boxes: dict[str, Box | None]) -> None:
     """Boxes that are boxes, values always, and exactly one of logits and attention."""
     for name, box in boxes.items():
         missing = box is None and name != "values"
-        if not missing and not isinstance(box, Box):
-            raise KindError(function, CLAUSE, f"{name}, a Box", type(box).__name__)
+        if not missing:
+            a_box(function, name, box)
     if (boxes["logits"] is None) == (boxes["attention"] is None):
         got = "neither" if boxes["logits"] is None else "both"
         raise OptionError(function, CLAUSE, "exactly one of logits and attention", got)

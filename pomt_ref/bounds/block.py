@@ -18,7 +18,7 @@ from pomt_ref.bounds.mlp import MlpResidual
 from pomt_ref.errors import KindError, OptionError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class BlockDifference:
     """Bounds of pruned less unpruned, after one block."""
 
@@ -63,6 +63,8 @@ def block_difference(certificate: Certificate, mlp: MlpResidual | None = None) -
     """
     if not isinstance(certificate, Certificate):
         raise KindError("block_difference", CLAUSE, "a Certificate", type(certificate).__name__)
+    if mlp is not None and not isinstance(mlp, MlpResidual):
+        raise KindError("block_difference", CLAUSE, "mlp, an MlpResidual", type(mlp).__name__)
     step = certificate.step
     if step.x is None or certificate.mean is None:
         raise OptionError("block_difference", CLAUSE, "a certificate of a step with x", "one without")

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from pomt_ref.bounds.asking import checked_step
 from pomt_ref.bounds.box import CLAUSE, Box, refuse
+from pomt_ref.bounds.claims import malformed
 from pomt_ref.bounds.deciding import certain_order, fates, mean_bounds
 from pomt_ref.bounds.differences import (
     attention_difference,
@@ -24,7 +25,7 @@ from pomt_ref.errors import CountError, KindError, OptionError
 from pomt_ref.types import Normalisation
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Certificate:
     """LIN-1: what is certain of one pruning step over a box of inputs; patches are counted without the prefix."""
 
@@ -63,6 +64,9 @@ class Certificate:
     def check(self) -> Replay:
         """LIN-1: derive every claim again, with integers and multiprecision arithmetic in place of float64.
 
+        The margins of an arithmetic are derived again too, from sums in integers, by the formulas of FLOAT-1 and
+        FLOAT-2 that made them. What is no certificate, because its shapes or its step cannot be, is refuted.
+
         A certificate of tokens is derived again from the tokens and the layer: the boxes of logits and values, and
         planes in the tokens, each of which is held against a condition that suffices for it to be sound.
 
@@ -71,6 +75,10 @@ class Certificate:
             for 64 patches, about a minute for 196. For a certificate of tokens it grows with heads² x patches³ x
             channels: two seconds for 16 patches, about half a minute for 32 patches and 192 channels.
         """
+        names = ("order", "kept", "discarded", "margin", "attention", "values", "largest", "mean", "weights")
+        faults = tuple(malformed(self.step, {name: getattr(self, name) for name in names}))
+        if faults:
+            return Replay(0, 0, faults)
         return replay(
             self.step,
             order=self.order.cpu().numpy(),
@@ -95,7 +103,9 @@ class Certificate:
 
         Returns:
             the point, and the difference of the two scores at it. If it is not positive, the point is a counterexample
-            to "i before j"; if it is, only M stands between the bound and the truth.
+            to "i before j"; if it is, only M stands between the bound and the truth. Where logits of a row or value
+            sums spread so far that their exponentials leave float64, the point is near the furthest, and the
+            difference no more than what float64 makes of it.
 
         Raises:
             PomtError: patches or samples that are not there, or a pair whose order is certain: it has no

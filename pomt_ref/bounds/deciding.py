@@ -12,7 +12,7 @@ from pomt_ref.bounds.margins import mean_margin
 from pomt_ref.bounds.steps import Arithmetic
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Fates:
     """Which patches every point of a box keeps, and which it discards."""
 

@@ -12,7 +12,7 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from pomt_ref import contracts
-from pomt_ref.bounds.box import CLAUSE, Box, refuse
+from pomt_ref.bounds.box import CLAUSE, Box, a_box, refuse
 from pomt_ref.bounds.directed import UNIT
 from pomt_ref.bounds.softmax import Exponentials, exponentials
 from pomt_ref.errors import OptionError, ShapeError
@@ -47,6 +47,7 @@ def attention_difference(logits: Box, *, prefix: int = 1) -> Box:
     tensor([[[ 0.0000, -0.4621],
              [ 0.4621,  0.0000]]], dtype=torch.float64)
     """
+    a_box("attention_difference", "logits", logits)
     contracts.layer("attention_difference", logits=logits.lo, prefix=prefix, check="shapes")
     sup = torch.stack([_sum_over_rows(exponentials(rows), prefix) for rows in _samples(logits, prefix)])
     return antisymmetric(sup)
@@ -75,6 +76,7 @@ def value_difference(values: Box, *, prefix: int = 1) -> Box:
     >>> value_difference(box, prefix=0).hi[0, 1]
     tensor([0.3642, 0.0000, 0.3642], dtype=torch.float64)
     """
+    a_box("value_difference", "values", values)
     contracts.layer("value_difference", v=values.lo, prefix=prefix, check="shapes")
     return share_difference(value_sum_bounds("value_difference", values), prefix=prefix)
 
@@ -127,6 +129,7 @@ def batch_max_bounds(sums: Box, *, normalisation: Normalisation = "batch") -> Bo
     >>> batch_max_bounds(sums)
     Box(lo=tensor([[2.]], dtype=torch.float64), hi=tensor([[3.]], dtype=torch.float64))
     """
+    a_box("batch_max_bounds", "sums", sums)
     if normalisation not in get_args(Normalisation):
         expected = f"normalisation in {get_args(Normalisation)}"
         raise OptionError("batch_max_bounds", "POMT-ATT-2", expected, f"normalisation={normalisation!r}")

@@ -1,17 +1,17 @@
 """LIN-1 · how good a plane can be: the concave envelope of the maximum, and the worst gap of a plane."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from pomt_ref.bounds.box import CLAUSE, Box, refuse
+from pomt_ref.bounds.box import CLAUSE, Box, a_tensor, refuse
 from pomt_ref.bounds.directed import UNDERFLOW_SLACK, UNIT, up
 from pomt_ref.bounds.linear import LinearBounds
 from pomt_ref.bounds.maximum import axis_of_maximum, upper_intercept
 from pomt_ref.bounds.thresholds import knot, sort
-from pomt_ref.errors import OptionError, ShapeError, ValuesError
+from pomt_ref.errors import KindError, OptionError, ShapeError, ValuesError
 
 Side = Literal["upper", "lower"]
 """Which plane is meant."""
@@ -42,6 +42,7 @@ def max_envelope(box: Box, x: Float[Tensor, "*axes"], *, dim: int | None = None)
     tensor(0.7500, dtype=torch.float64)
     """
     axis = axis_of_maximum("max_envelope", box, dim)
+    a_tensor("max_envelope", "x", x)
     if x.shape != box.shape:
         raise ShapeError("max_envelope", CLAUSE, f"x of the box's shape {(*box.shape,)}", f"{(*x.shape,)}")
     if not box.contains(x):
@@ -57,6 +58,8 @@ def max_envelope(box: Box, x: Float[Tensor, "*axes"], *, dim: int | None = None)
     slack = 4 * (shares.shape[-1] + 4) * (UNIT * tallest + UNDERFLOW_SLACK)
     value = base + (taken * heights).sum(dim=-1) + slack
     envelope = torch.where(tallest > 0, up(value), base)
+    # A share of an infinite width would be zero, and the envelope below the maximum.
+    envelope = torch.where(each.widths.isfinite().all(dim=-1), envelope, torch.nan)
     refuse("max_envelope", "a box whose widths are finite", "envelope", envelope, ~envelope.isfinite())
     return envelope
 
@@ -83,7 +86,9 @@ def worst_gap(bounds: LinearBounds, *, side: Side = "upper") -> Float64[Tensor, 
     >>> worst_gap(relax_max(box, upper="maxlin")), worst_gap(relax_max(box, upper="minimax"))
     (tensor(1., dtype=torch.float64), tensor(0.5000, dtype=torch.float64))
     """
-    if side not in {"upper", "lower"}:
+    if not isinstance(bounds, LinearBounds):
+        raise KindError("worst_gap", CLAUSE, "bounds, LinearBounds", type(bounds).__name__)
+    if side not in get_args(Side):
         raise OptionError("worst_gap", CLAUSE, "side in ('upper', 'lower')", f"side={side!r}")
     box, axis = bounds.box, bounds.dim + bounds.box.lo.ndim
     if side == "lower":

@@ -11,7 +11,7 @@ from pomt_ref.bounds.softmax import softmax_bounds
 from pomt_ref.bounds.steps import Step
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Extremal:
     """A point of a step's box, and how two of its tokens stand there."""
 

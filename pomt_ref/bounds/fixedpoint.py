@@ -5,6 +5,7 @@ mpmath's, with one unit more on each side than mpmath claims to need.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from fractions import Fraction
 from itertools import chain
 from math import isqrt
 from typing import Any, Final, cast
@@ -139,3 +140,10 @@ def spectral_up(matrix: Integers) -> int:
     rest = square * np.eye(len(gram), dtype=np.int64) - gram - factor @ factor.T
     found = root_up(square + int(np.abs(rest).sum(axis=1).max()))
     return (found + root_up(matrix.size)) << shift
+
+
+def exact(array: Float64[np.ndarray, "*axes"]) -> Integers:
+    """Every float64 as the fraction that it is."""
+    flat = np.empty(array.size, dtype=object)
+    flat[:] = [Fraction(value) for value in array.ravel().tolist()]
+    return flat.reshape(array.shape)

@@ -14,7 +14,7 @@ import torch
 from pomt_ref.bounds.box import CLAUSE
 from pomt_ref.bounds.certificate import Certificate
 from pomt_ref.bounds.steps import Step
-from pomt_ref.errors import CountError, MissingExtraError, OptionError
+from pomt_ref.errors import CountError, KindError, MissingExtraError, OptionError
 
 OPSET: Final = 18
 """Version of ONNX's operators: the first whose reductions all take their axes as an input."""
@@ -62,6 +62,8 @@ def to_onnx(step: Step) -> Any:  # noqa: ANN401 -- onnx.ModelProto, which an env
         MissingExtraError: onnx is not installed (extra ``interop``).
         PomtError: a step that was asked with attention.
     """
+    if not isinstance(step, Step):
+        raise KindError("to_onnx", CLAUSE, "a Step: that of a certificate", type(step).__name__)
     onnx = _load_onnx()
     if step.logits is None:
         raise OptionError("to_onnx", CLAUSE, "a step of logits", "one of attention")
@@ -106,6 +108,11 @@ def to_vnnlib(certificate: Certificate, i: int, j: int, *, sample: int = 0) -> s
     Raises:
         PomtError: patches or samples that are not there, or a step that was asked with attention.
     """
+    if not isinstance(certificate, Certificate):
+        raise KindError("to_vnnlib", CLAUSE, "a Certificate", type(certificate).__name__)
+    for name, value in (("i", i), ("j", j), ("sample", sample)):
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise KindError("to_vnnlib", CLAUSE, f"{name}, an int", f"{name}={value!r}")
     step = certificate.step
     if step.logits is None:
         raise OptionError("to_vnnlib", CLAUSE, "a step of logits", "one of attention")

@@ -13,9 +13,8 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from pomt_ref.bounds.box import CLAUSE, Box, refuse
-from pomt_ref.contracts import DTYPES
-from pomt_ref.errors import DtypeError, KindError, ShapeError
+from pomt_ref.bounds.box import CLAUSE, Box, held, refuse
+from pomt_ref.errors import CountError, KindError, ShapeError
 
 FAR_BELOW: Final = 2.0**-40
 """Rounding granted to a bound, relative to the sizes of all it is made of: 2¹³ units, for as many operations."""
@@ -28,14 +27,14 @@ NORM_ROOM: Final = 1 + 2.0**-10
 """A spectral norm is taken this much larger: whoever checks it may then do so with 30 digits."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class AttentionLayer:
     r"""LIN-1: the linear maps of one attention layer, head by head.
 
     .. math:: q_h = W^q_h x + b^q_h, \quad k_h = W^k_h x + b^k_h, \quad v_h = W^v_h x + b^v_h, \quad
         \mathrm{logit}_{hij} = q_{hi} \cdot k_{hj} / \sqrt{D}
 
-    Weights and biases come in any floating dtype and are held in float64, which holds the others exactly.
+    Weights and biases come in any floating dtype and are held in float64, which holds the others exactly, as copies.
 
     Raises:
         PomtError: weights that are not finite floating tensors, or whose shapes disagree.
@@ -61,22 +60,24 @@ class AttentionLayer:
             for role in ("query", "key", "value"):
                 name = f"{role}_{kind}"
                 tensor = getattr(self, name)
-                if not isinstance(tensor, Tensor):
-                    raise KindError("AttentionLayer", CLAUSE, f"{name}, a torch.Tensor", type(tensor).__name__)
-                if tensor.dtype not in DTYPES:
-                    expected = f"{name} in float16, bfloat16, float32 or float64"
-                    raise DtypeError("AttentionLayer", CLAUSE, expected, str(tensor.dtype))
+                own = held("AttentionLayer", name, tensor)
                 if tensor.ndim != axes or tensor.shape != weight.shape[:axes] or tensor.numel() == 0:
                     expected = f"{name} of shape ({', '.join(('heads', 'features', 'channels')[:axes])})"
                     raise ShapeError("AttentionLayer", CLAUSE, expected, f"{(*tensor.shape,)}")
-                refuse("AttentionLayer", f"finite {name}", name, tensor, ~tensor.isfinite())
-                object.__setattr__(self, name, tensor.detach().to(torch.float64))
+                refuse("AttentionLayer", f"finite {name}", name, own, ~own.isfinite())
+                object.__setattr__(self, name, own)
 
     @classmethod
     def from_joint(
         cls, weight: Float[Tensor, "joint channels"], bias: Float[Tensor, " joint"], *, heads: int
     ) -> "AttentionLayer":
         """The layer of one joint map of queries, keys and values, as vision transformers store it."""
+        for name, part in (("weight", weight), ("bias", bias)):
+            held("AttentionLayer.from_joint", name, part)
+        if isinstance(heads, bool) or not isinstance(heads, int):
+            raise KindError("AttentionLayer.from_joint", CLAUSE, "heads, an int", f"heads={heads!r}")
+        if heads < 1:
+            raise CountError("AttentionLayer.from_joint", CLAUSE, "heads >= 1", f"heads={heads}")
         if weight.ndim != 2 or weight.shape[:1] != bias.shape or weight.shape[0] % (3 * heads):  # noqa: PLR2004 -- a matrix
             expected = f"a weight (3 x {heads} x features, channels) and its bias"
             got = f"{(*weight.shape,)}, {(*bias.shape,)}"

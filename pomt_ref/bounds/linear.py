@@ -11,7 +11,7 @@ from pomt_ref.bounds.box import Box
 from pomt_ref.bounds.directed import dot_down, dot_up
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LinearBounds:
     r"""LIN-1: two planes that hold a function between them, everywhere in a box.
 

@@ -83,8 +83,9 @@ def _attention_error(
     sigma = (1 + (patches - 1) * unit) * (1 + unit) - 1
     underflow = tiny * (1 + patches * (tokens + 2))
     lost = underflow / (largest * (-softmax).exp())
-    grown = relative * (2 * softmax).exp() * (1 + sigma) + lost
-    error = grown / (1 - sigma - lost) * (1 + unit) ** 3 - relative + tiny
+    # Sizes that only add up, so that the formula is as exact as its factors, however near the two values are.
+    factor = 2 * softmax + math.log1p(sigma) - torch.log1p(-(sigma + lost)) + 3 * math.log1p(unit)
+    error = relative * factor.expm1() + lost / (1 - sigma - lost) * (1 + unit) ** 3 + tiny
     return torch.where(sigma + lost < 1, error, torch.inf)
 
 

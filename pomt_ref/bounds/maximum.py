@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from pomt_ref.bounds.box import CLAUSE, Box, refuse
+from pomt_ref.bounds.box import CLAUSE, Box, a_box, as_numbers, real, refuse
 from pomt_ref.bounds.directed import products, sum_up
 from pomt_ref.bounds.linear import LinearBounds
 from pomt_ref.bounds.thresholds import minimax_threshold, volume_thresholds
@@ -84,7 +84,8 @@ def relax_max(
 
 
 def axis_of_maximum(function: str, box: Box, dim: int | None) -> int:
-    """The axis of the maximum, counted from the front."""
+    """The axis of the maximum of a box, counted from the front."""
+    a_box(function, "box", box)
     axes = box.lo.ndim
     if dim is None:
         if axes not in HEADS:
@@ -128,8 +129,11 @@ def upper_slopes(function: str, box: Box, upper: Upper | float | Tensor, axis: i
 def slopes_above(box: Box, threshold: Float64[Tensor, "..."]) -> Float64[Tensor, "..."]:
     """(u - t)⁺ / d, in [0, 1], and zero for a variable that is a point."""
     above = box.hi > threshold
-    widths = torch.where(above, box.hi / 2 - box.lo / 2, 1.0)
-    return torch.where(above, ((box.hi / 2 - threshold / 2) / widths).clamp(0, 1), 0.0)
+    widths = torch.where(above, box.hi - box.lo, 1.0)
+    # Halves only where the width is no number: a subnormal has no half.
+    halves = (box.hi / 2 - threshold / 2) / torch.where(above, box.hi / 2 - box.lo / 2, 1.0)
+    slopes = torch.where(widths.isfinite(), (box.hi - threshold) / widths, halves)
+    return torch.where(above, slopes.clamp(0, 1), 0.0)
 
 
 def upper_intercept(slopes: Float64[Tensor, "..."], box: Box, axis: int) -> Float64[Tensor, "..."]:
@@ -175,9 +179,9 @@ def _one_of(name: str, value: object, names: tuple[str, ...], function: str = "r
 def _given_threshold(function: str, box: Box, upper: float | Tensor, axis: int) -> Float64[Tensor, "..."]:
     """A threshold from the caller: one number or one a maximum, never below L."""
     largest_lower = box.lo.amax(dim=axis)
-    if isinstance(upper, bool) or not isinstance(upper, (int, float, Tensor)):
+    if isinstance(upper, bool) or not real(upper):
         raise KindError(function, CLAUSE, "upper, a name, a number or a tensor of them", f"upper={upper!r}")
-    given = torch.as_tensor(upper, dtype=torch.float64, device=box.lo.device).detach()
+    given = as_numbers(function, "upper", upper, box.lo)
     if given.ndim and given.shape != largest_lower.shape:
         expected = f"upper of shape {(*largest_lower.shape,)}, the box's without its axis {axis}"
         raise OptionError(function, CLAUSE, expected, f"{(*given.shape,)}")

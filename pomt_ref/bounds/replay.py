@@ -11,8 +11,10 @@ from torch import Tensor
 from pomt_ref.bounds.box import Box
 from pomt_ref.bounds.exact import bits_for, difference_sup, row_of
 from pomt_ref.bounds.exacttokens import DerivedTokens, derive_tokens
-from pomt_ref.bounds.fixedpoint import Integers, ceiling, digits, integers, whole
+from pomt_ref.bounds.fixedpoint import Integers, ceiling, digits, exact, integers, whole
+from pomt_ref.bounds.replaymargins import derived_margin, refuted_means
 from pomt_ref.bounds.steps import Step
+from pomt_ref.errors import PomtError
 
 Range = tuple[Float64[np.ndarray, "..."], Float64[np.ndarray, "..."]]
 """Lower and upper bounds as a certificate states them."""
@@ -23,12 +25,13 @@ class Replay:
     """What came of checking a certificate; true if nothing was refuted."""
 
     orders: int
-    """How many certain orders of two patches were claimed."""
+    """How many certain orders of two patches were claimed; zero where nothing could be replayed."""
     by_planes: int
     """How many of them do not follow from the boxes of logits and values, but from planes in the tokens that were found
     to be sound; zero unless the certificate is one of tokens."""
     refuted: tuple[str, ...]
-    """Claims that could not be derived, for instance ``order[0, 3, 5]``; empty if the certificate holds."""
+    """Claims that could not be derived, for instance ``order[0, 3, 5]``, or why there is nothing to derive; empty if
+    the certificate holds."""
 
     def __bool__(self) -> bool:
         """Whether every claim was confirmed."""
@@ -67,15 +70,14 @@ def replay(
         order: claimed: s_i > s_j at every point.
         kept: claimed: certainly kept.
         discarded: claimed: certainly discarded.
-        margin: what floating-point arithmetic adds to a score; taken as given.
+        margin: claimed: what floating-point arithmetic may add to a score.
         ranges: claimed bounds of ``attention`` (D), ``values`` (δ) and ``largest`` (M).
         mean: claimed bounds of the mean row.
         weights: of heads, for planes in the tokens; suggested, not claimed.
     """
     bits = _bits(step)
     samples = [derive(step, sample, bits) for sample in range(len(order))]
-    by_boxes = order & _derived_orders(step, samples, margin)
-    refuted: list[str] = []
+    of_boxes, refuted = samples, list[str]()
     if step.tokens is not None:
         of_tokens = [
             derive_tokens(step, None if weights is None else weights[sample], sample, bits)
@@ -83,12 +85,18 @@ def replay(
         ]
         refuted += [claim for each in of_tokens for claim in each.refuted]
         samples = [_narrowed(*each) for each in zip(samples, of_tokens, strict=True)]
-    derived = _derived_orders(step, samples, margin)
-    refuted += _refuted_ranges(samples, _tops(step, samples), ranges)
+    tops = _tops(step, samples)
+    try:
+        needed = derived_margin(step, [(each.sums_low, each.sums_high) for each in samples], tops, samples[0].one)
+    except (PomtError, OverflowError) as error:
+        return Replay(int(order.sum()), 0, (*refuted, f"margin: {error}"))
+    by_boxes, derived = (_derived_orders(step, each, needed) for each in (of_boxes, samples))
+    refuted += [f"margin[{sample}, {i}]" for sample, i in np.argwhere(margin < needed)]
+    refuted += _refuted_ranges(samples, tops, ranges)
     refuted += [f"order[{sample}, {i}, {j}]" for sample, i, j in np.argwhere(order & ~derived)]
     refuted += _refuted_fates(order & derived, kept, discarded, step.keep)
     if mean is not None:
-        refuted += _refuted_means(step, kept, discarded, mean)
+        refuted += refuted_means(step, kept, discarded, mean)
     return Replay(int(order.sum()), int((order & derived & ~by_boxes).sum()), tuple(refuted))
 
 
@@ -100,7 +108,7 @@ def derive(step: Step, sample: int, bits: int) -> Derived:
         return _from_logits(step.logits, sample, step.prefix, values, bits)
     assert step.attention is not None  # noqa: S101 -- a step has exactly one of the two
     patches = (sample, slice(None), slice(step.prefix, None), slice(step.prefix, None))
-    low, high = (_exact(side[patches].amax(dim=0).cpu().numpy()).sum(axis=0) for side in _sides(step.attention))
+    low, high = (exact(side[patches].amax(dim=0).cpu().numpy()).sum(axis=0) for side in _sides(step.attention))
     low, high = low * one, high * one
     down, up = low // 1, ceiling(high, np.ones_like(high))
     attention = ceiling(high[:, None] - low[None, :], np.ones((1, 1), dtype=object))
@@ -144,7 +152,7 @@ def _derived_orders(
 
 def _from_logits(logits: Box, sample: int, prefix: int, values: Integers, bits: int) -> Derived:
     """S and D of one sample from a box of logits, row by row."""
-    low, high = (_exact(side[sample].cpu().numpy()) for side in _sides(logits))
+    low, high = (exact(side[sample].cpu().numpy()) for side in _sides(logits))
     queries = range(prefix, low.shape[1])
     rows = [[row_of(list(low[head, q]), list(high[head, q]), bits) for head in range(len(low))] for q in queries]
     sums_low = [np.maximum.reduce([row.least[prefix:] for row in heads]) for heads in rows]
@@ -156,9 +164,9 @@ def _from_logits(logits: Box, sample: int, prefix: int, values: Integers, bits: 
 def _value_differences(step: Step, sample: int, bits: int) -> Integers:
     """sup of δ of one sample: a softmax with one head and one row, of sums that are exact where they follow from v."""
     if step.tokens is not None:
-        sums = [_exact(side[sample].cpu().numpy()) for side in _sides(step.value_sums)]
+        sums = [exact(side[sample].cpu().numpy()) for side in _sides(step.value_sums)]
     else:
-        sums = [_exact(side[sample].amax(dim=0).cpu().numpy()).sum(axis=1) for side in _sides(step.values)]
+        sums = [exact(side[sample].amax(dim=0).cpu().numpy()).sum(axis=1) for side in _sides(step.values)]
     low, high = (list(side) for side in sums)
     return difference_sup([row_of(low, high, bits)], step.prefix)
 
@@ -167,7 +175,7 @@ def _derived_order(
     each: Derived, top: tuple[int, int], margin: Float64[np.ndarray, " patches"]
 ) -> Bool[np.ndarray, "patches patches"]:
     """Whether D + M (δ - ε_i - ε_j) is above zero at its least, for all pairs."""
-    allowed = ceiling(_exact(margin) * each.one, np.ones(len(margin), dtype=object))
+    allowed = ceiling(exact(margin) * each.one, np.ones(len(margin), dtype=object))
     share = -each.values.T - allowed[:, None] - allowed[None, :]
     scaled = np.where(share >= 0, integers([top[0]]), integers([top[1]])) * share
     decided = -each.attention.T * each.one + scaled > 0
@@ -179,7 +187,7 @@ def _refuted_ranges(samples: list[Derived], tops: list[tuple[int, int]], ranges:
     """Claimed bounds of D, δ and M that are not wide enough."""
     for sample, each in enumerate(samples):
         for name, sup in (("attention", each.attention), ("values", each.values)):
-            low, high = (_exact(side[sample]) * each.one for side in ranges[name])
+            low, high = (exact(side[sample]) * each.one for side in ranges[name])
             wrong = (high < sup) | (low > -sup.T)
             yield from (f"{name}[{sample}, {i}, {j}]" for i, j in np.argwhere(wrong))
     for place, (low, high) in enumerate(tops):
@@ -203,33 +211,9 @@ def _refuted_fates(
             yield f"discarded[{sample}, {i}]"
 
 
-def _refuted_means(
-    step: Step, kept: Bool[np.ndarray, "batch patches"], discarded: Bool[np.ndarray, "batch patches"], mean: Range
-) -> Iterator[str]:
-    """Claimed bounds of the mean row that some choice of the undetermined rows leaves."""
-    assert step.x is not None  # noqa: S101 -- a mean is claimed only where x is given
-    count = kept.shape[1] - step.keep
-    low, high = (_exact(side[:, step.prefix :].cpu().numpy()) for side in _sides(step.x))
-    for sample, channel in np.ndindex(mean[0].shape):
-        sure, unsure = discarded[sample], ~(kept[sample] | discarded[sample])
-        missing = count - int(sure.sum())
-        for rows, claimed, sign in ((low, mean[0], -1), (high, mean[1], 1)):
-            column = sign * rows[sample, :, channel]
-            extreme = sum(column[sure]) + sum(sorted(column[unsure], reverse=True)[:missing])
-            if sign * Fraction(float(claimed[sample, channel])) * count < extreme:
-                yield f"mean[{sample}, {channel}]"
-
-
 def _spread(box: Box) -> float:
     """The largest difference that two entries of one row can have, as far as it matters: it may overflow."""
     return float((box.hi.amax(dim=-1) - box.lo.amin(dim=-1)).max().clamp(max=1e6))
-
-
-def _exact(array: Float64[np.ndarray, "*axes"]) -> Integers:
-    """Every float64 as the fraction that it is."""
-    flat = np.empty(array.size, dtype=object)
-    flat[:] = [Fraction(value) for value in array.ravel().tolist()]
-    return flat.reshape(array.shape)
 
 
 def _sides(box: Box) -> tuple[Tensor, Tensor]:

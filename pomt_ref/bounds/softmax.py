@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from pomt_ref.bounds.box import CLAUSE, Box
+from pomt_ref.bounds.box import CLAUSE, Box, a_box
 from pomt_ref.bounds.directed import UNIT
 from pomt_ref.errors import CountError, KindError
 
@@ -78,7 +78,8 @@ def softmax_bounds(logits: Box, *, dim: int = -1) -> Box:
         \frac{e^{l_i}}{e^{l_i} + \sum_{k \ne i} e^{u_k}} \;\le\; a_i \;\le\;
         \frac{e^{u_i}}{e^{u_i} + \sum_{k \ne i} e^{l_k}}
 
-    Both ends are attained, at corners of the box.
+    Both ends are attained, at corners of the box, up to rounding. Where a row spans more than about 690, exponentials
+    leave float64: the ends are then sound, and may be as far off as zero and one.
 
     Arguments:
         logits: bounds of the logits; they may be as large as float64 holds.
@@ -94,6 +95,7 @@ def softmax_bounds(logits: Box, *, dim: int = -1) -> Box:
     >>> bounds.lo, bounds.hi
     (tensor([0.2689, 0.5000], dtype=torch.float64), tensor([0.5000, 0.7311], dtype=torch.float64))
     """
+    a_box("softmax_bounds", "logits", logits)
     axes = logits.lo.ndim
     if isinstance(dim, bool) or not isinstance(dim, int):
         raise KindError("softmax_bounds", CLAUSE, "dim, an int", f"dim={dim!r}")

@@ -12,7 +12,7 @@ Arithmetic = Literal["real", "float32", "float64"]
 for inputs in half precision too)."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Step:
     """One pruning step over boxes, its shapes checked; exactly one of logits and attention is there."""
 

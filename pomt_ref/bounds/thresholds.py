@@ -37,10 +37,11 @@ def sort(box: Box, axis: int) -> Sorted:
     caps, order = torch.maximum(upper, largest_lower).sort(dim=-1, descending=True, stable=True)
     bottom = lower.gather(-1, order)
     above = caps > largest_lower
-    # Halves, so that the width of a box as wide as the format is still a number.
-    widths = torch.where(above, caps / 2 - bottom / 2, 1.0)
-    reach = torch.where(above, (largest_lower / 2 - bottom / 2) / widths, 0.0)
-    return Sorted(order, largest_lower, caps, 2 * widths, reach, above)
+    widths = torch.where(above, caps - bottom, 1.0)
+    # Halves, where the width of a box as wide as the format is no number; not elsewhere: a subnormal has no half.
+    halves = (largest_lower / 2 - bottom / 2) / (caps / 2 - bottom / 2)
+    reach = torch.where(above, torch.where(widths.isfinite(), (largest_lower - bottom) / widths, halves), 0.0)
+    return Sorted(order, largest_lower, caps, widths, reach, above)
 
 
 def minimax_threshold(box: Box, axis: int) -> Float64[Tensor, "..."]:

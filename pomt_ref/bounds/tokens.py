@@ -13,7 +13,7 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from pomt_ref.bounds.asking import checked_step
-from pomt_ref.bounds.box import CLAUSE, Box
+from pomt_ref.bounds.box import CLAUSE, Box, a_box
 from pomt_ref.bounds.certificate import Certificate, decide, sum_bounds
 from pomt_ref.bounds.differences import antisymmetric, value_sum_bounds
 from pomt_ref.bounds.headplanes import Planes, strongest_above, strongest_below
@@ -86,31 +86,33 @@ def certify_tokens(
     tensor([[False,  True, False]])
     """
     _check_tokens(tokens, layer)
-    logits = logit_bounds(tokens, layer)
-    step = checked_step(
-        "certify_tokens",
-        values=projection_bounds(tokens, layer.value_weight, layer.value_bias),
-        logits=logits,
-        x=x,
-        prefix=prefix,
-        keep=keep,
-        remove=remove,
-        normalisation=normalisation,
-        arithmetic=arithmetic,
-    )
-    step = replace(step, value_sums=token_value_sums(tokens, layer), tokens=tokens, layer=layer)
-    sums, difference = sum_bounds(step)
-    sup = difference.hi.clone()
-    lows, highs, weights = [], [], []
-    for sample in range(len(tokens.lo)):
-        forms = logit_forms(tokens, layer, sample)
-        below, above, mixed = sum_forms(forms, step, sample)
-        sup[sample] = torch.minimum(sup[sample], difference_sup(forms, below, above, step.prefix))
-        lows.append(below.value - _sum_reach(forms, below, step.prefix))
-        highs.append(above.value + _sum_reach(forms, above, step.prefix))
-        weights.append(mixed)
-    sums = sums.intersect(Box(torch.stack(lows), torch.stack(highs)))
-    return replace(decide(step, sums=sums, attention=antisymmetric(sup)), weights=torch.stack(weights))
+    # Weights of heads are searched for with gradients, which inference mode has not.
+    with torch.inference_mode(mode=False):
+        logits = logit_bounds(tokens, layer)
+        step = checked_step(
+            "certify_tokens",
+            values=projection_bounds(tokens, layer.value_weight, layer.value_bias),
+            logits=logits,
+            x=x,
+            prefix=prefix,
+            keep=keep,
+            remove=remove,
+            normalisation=normalisation,
+            arithmetic=arithmetic,
+        )
+        step = replace(step, value_sums=token_value_sums(tokens, layer), tokens=tokens, layer=layer)
+        sums, difference = sum_bounds(step)
+        sup = difference.hi.clone()
+        lows, highs, weights = [], [], []
+        for sample in range(len(tokens.lo)):
+            forms = logit_forms(tokens, layer, sample)
+            below, above, mixed = sum_forms(forms, step, sample)
+            sup[sample] = torch.minimum(sup[sample], difference_sup(forms, below, above, step.prefix))
+            lows.append(below.value - _sum_reach(forms, below, step.prefix))
+            highs.append(above.value + _sum_reach(forms, above, step.prefix))
+            weights.append(mixed)
+        sums = sums.intersect(Box(torch.stack(lows), torch.stack(highs)))
+        return replace(decide(step, sums=sums, attention=antisymmetric(sup)), weights=torch.stack(weights))
 
 
 def token_value_sums(tokens: Box, layer: AttentionLayer) -> Box:
@@ -183,8 +185,7 @@ def _concretised(
 
 def _check_tokens(tokens: Box, layer: AttentionLayer) -> None:
     """A box of tokens that the layer can read."""
-    if not isinstance(tokens, Box):
-        raise KindError("certify_tokens", CLAUSE, "tokens, a Box", type(tokens).__name__)
+    a_box("certify_tokens", "tokens", tokens)
     if not isinstance(layer, AttentionLayer):
         raise KindError("certify_tokens", CLAUSE, "layer, an AttentionLayer", type(layer).__name__)
     channels = layer.query_weight.shape[2]

@@ -17,6 +17,7 @@ from pomt_ref.bounds import (
     AttentionLayer,
     Box,
     MlpResidual,
+    attention_difference,
     batch_max_bounds,
     block_difference,
     certify,
@@ -28,6 +29,7 @@ from pomt_ref.bounds import (
     value_difference,
     worst_gap,
 )
+from pomt_ref.bounds.interop import to_onnx, to_vnnlib
 
 NAN: Final = float("nan")
 INFINITY: Final = float("inf")
@@ -58,6 +60,12 @@ def of_tokens(**changes: Any) -> Any:  # noqa: ANN401 -- as above
     """A certificate of a valid box of tokens with some arguments changed."""
     arguments: dict[str, Any] = {"tokens": box(1, 4, 5), "layer": LAYER, "keep": 1, **changes}
     return certify_tokens(**arguments)
+
+
+def mlp(norm: nn.Module | None = None, up: nn.Module | None = None, down: nn.Module | None = None) -> MlpResidual:
+    """An MLP residual of two channels with one module changed."""
+    up, down = up or nn.Linear(2, 3), down or nn.Linear(3, 2)
+    return MlpResidual.of(norm or nn.LayerNorm(2), nn.Sequential(up, nn.GELU(), down))
 
 
 REFUSALS: Final[list[tuple[Callable[[], object], str, str]]] = [
@@ -402,11 +410,197 @@ REFUSALS: Final[list[tuple[Callable[[], object], str, str]]] = [
         "MlpResidual.of: expected LayerNorm and Sequential(Linear, GELU, Linear) (LIN-1), got Identity and Linear()",
     ),
     (
+        lambda: mlp(nn.LayerNorm(2)).bounds(Box(PAIR.lo.double() * 1e160, PAIR.hi.double() * 1e160)),
+        "ValuesError",
+        "MlpResidual.bounds: expected rows whose squares float64 holds (LIN-1), got deviation[0] = inf",
+    ),
+    (
         lambda: lowest(torch.sum, (PAIR,), steps=0),
         "OptionError",
         "lowest: expected steps >= 1 and restarts >= 1 (LIN-1), got steps=0, restarts=4",
     ),
 ]
+
+
+KINDS: Final[dict[str, tuple[Callable[[], object], str]]] = {
+    "relax_max": (lambda: relax_max(torch.zeros(2)), "relax_max: expected box, a Box (LIN-1), got Tensor"),  # type: ignore[arg-type]
+    "max_envelope": (
+        lambda: max_envelope(None, torch.zeros(2)),  # type: ignore[arg-type]
+        "max_envelope: expected box, a Box (LIN-1), got NoneType",
+    ),
+    "max_envelope of a list": (
+        lambda: max_envelope(PAIR, [0.0, 2.0]),  # type: ignore[arg-type]
+        "max_envelope: expected x, a torch.Tensor (LIN-1), got list",
+    ),
+    "worst_gap": (lambda: worst_gap(PAIR), "worst_gap: expected bounds, LinearBounds (LIN-1), got Box"),  # type: ignore[arg-type]
+    "worst_gap of a list": (
+        lambda: worst_gap(relax_max(PAIR), side=["upper"]),  # type: ignore[arg-type]
+        "worst_gap: expected side in ('upper', 'lower') (LIN-1), got side=['upper']",
+    ),
+    "softmax_bounds": (
+        lambda: softmax_bounds(torch.zeros(2)),  # type: ignore[arg-type]
+        "softmax_bounds: expected logits, a Box (LIN-1), got Tensor",
+    ),
+    "attention_difference": (
+        lambda: attention_difference(None),  # type: ignore[arg-type]
+        "attention_difference: expected logits, a Box (LIN-1), got NoneType",
+    ),
+    "value_difference": (
+        lambda: value_difference(None),  # type: ignore[arg-type]
+        "value_difference: expected values, a Box (LIN-1), got NoneType",
+    ),
+    "batch_max_bounds": (
+        lambda: batch_max_bounds(torch.zeros(1, 2)),  # type: ignore[arg-type]
+        "batch_max_bounds: expected sums, a Box (LIN-1), got Tensor",
+    ),
+    "contains a list": (
+        lambda: PAIR.contains([0.0, 2.0]),  # type: ignore[arg-type]
+        "Box.contains: expected value, a torch.Tensor (LIN-1), got list",
+    ),
+    "contains a complex": (
+        lambda: PAIR.contains(torch.zeros(2, dtype=torch.complex64)),
+        "Box.contains: expected value, a torch.Tensor of real numbers (LIN-1), got torch.complex64",
+    ),
+    "contains another shape": (
+        lambda: PAIR.contains(torch.zeros(3)),
+        "Box.contains: expected a value whose last axes are (2,) (LIN-1), got (3,)",
+    ),
+    "intersect": (lambda: PAIR.intersect(None), "Box.intersect: expected other, a Box (LIN-1), got NoneType"),  # type: ignore[arg-type]
+    "around a word": (
+        lambda: Box.around(torch.zeros(1), "a"),  # type: ignore[arg-type]
+        "Box.around: expected radius, a real number or a tensor of them (LIN-1), got radius='a'",
+    ),
+    "around a complex": (
+        lambda: Box.around(torch.zeros(1), torch.tensor(1j)),
+        "Box.around: expected radius, a real number or a tensor of them (LIN-1), got radius=tensor(0.+1.j)",
+    ),
+    "sparse": (
+        lambda: Box(torch.zeros(2).to_sparse(), torch.zeros(2)),
+        "Box: expected lo, a dense tensor (LIN-1), got torch.sparse_coo",
+    ),
+    "nested": (
+        lambda: Box.point(torch.nested.nested_tensor([torch.zeros(2)], layout=torch.jagged)),
+        "Box: expected lo, a dense tensor (LIN-1), got a nested tensor",
+    ),
+    "meta": (
+        lambda: Box.point(torch.zeros(2, device="meta")),
+        "Box: expected lo and hi with values (LIN-1), got lo and hi on meta",
+    ),
+    "threshold of many digits": (
+        lambda: relax_max(PAIR, upper=10**400),
+        "relax_max: expected upper that float64 holds (LIN-1), got int too large to convert to float",
+    ),
+    "complex threshold": (
+        lambda: relax_max(PAIR, upper=torch.tensor(3j)),
+        "relax_max: expected upper, a name, a number or a tensor of them (LIN-1), got upper=tensor(0.+3.j)",
+    ),
+    "no heads": (
+        lambda: AttentionLayer.from_joint(torch.ones(6, 4), torch.ones(6), heads=0),
+        "AttentionLayer.from_joint: expected heads >= 1 (LIN-1), got heads=0",
+    ),
+    "heads of a float": (
+        lambda: AttentionLayer.from_joint(torch.ones(6, 4), torch.ones(6), heads=1.0),  # type: ignore[arg-type]
+        "AttentionLayer.from_joint: expected heads, an int (LIN-1), got heads=1.0",
+    ),
+    "no joint bias": (
+        lambda: AttentionLayer.from_joint(torch.ones(6, 4), None, heads=1),  # type: ignore[arg-type]
+        "AttentionLayer.from_joint: expected bias, a torch.Tensor (LIN-1), got NoneType",
+    ),
+    "norm without bias": (
+        lambda: mlp(nn.LayerNorm(2, bias=False)),
+        "MlpResidual.of: expected norm with weight and bias (LIN-1), got bias None",
+    ),
+    "norm without weight": (
+        lambda: mlp(nn.LayerNorm(2, elementwise_affine=False)),
+        "MlpResidual.of: expected norm with weight and bias (LIN-1), got weight None",
+    ),
+    "map without bias": (
+        lambda: mlp(up=nn.Linear(2, 3, bias=False)),
+        "MlpResidual.of: expected up with weight and bias (LIN-1), got bias None",
+    ),
+    "norm of two axes": (
+        lambda: mlp(nn.LayerNorm([4, 2])),
+        (
+            "MlpResidual.of: expected norm (channels), up (hidden, channels) and down (channels, hidden) (LIN-1), "
+            "got norm (4, 2), up (3, 2), down (2, 3)"
+        ),
+    ),
+    "rows of other channels": (
+        lambda: mlp().bounds(box(3)),
+        "MlpResidual.bounds: expected x of 2 channels (LIN-1), got (3,)",
+    ),
+    "block of a module": (
+        lambda: block_difference(step(), nn.Linear(2, 2)),  # type: ignore[arg-type]
+        "block_difference: expected mlp, an MlpResidual (LIN-1), got Linear",
+    ),
+    "query of floats": (lambda: to_vnnlib(step(), 0.0, 1), "to_vnnlib: expected i, an int (LIN-1), got i=0.0"),  # type: ignore[arg-type]
+    "query of bools": (lambda: to_vnnlib(step(), 0, j=True), "to_vnnlib: expected j, an int (LIN-1), got j=True"),
+    "query of a step": (
+        lambda: to_vnnlib(step().step, 0, 1),
+        "to_vnnlib: expected a Certificate (LIN-1), got Step",
+    ),
+    "network of a certificate": (
+        lambda: to_onnx(step()),
+        "to_onnx: expected a Step: that of a certificate (LIN-1), got Certificate",
+    ),
+    "attack of a word": (
+        lambda: lowest(torch.sum, (PAIR,), steps="a"),  # type: ignore[arg-type]
+        "lowest: expected steps, an int (LIN-1), got steps='a'",
+    ),
+    "attack without boxes": (
+        lambda: lowest(torch.sum, ()),
+        "lowest: expected boxes, a tuple of at least one (LIN-1), got ()",
+    ),
+    "attack of a tensor": (
+        lambda: lowest(torch.sum, (torch.zeros(2),)),  # type: ignore[arg-type]
+        "lowest: expected boxes[0], a Box (LIN-1), got Tensor",
+    ),
+    "attack of many numbers": (
+        lambda: lowest(lambda x: x, (PAIR,)),
+        "lowest: expected a function with a differentiable tensor of no axes (LIN-1), got (2,)",
+    ),
+    "attack of a float": (
+        lambda: lowest(lambda _: 1.0, (PAIR,)),  # type: ignore[arg-type, return-value]
+        "lowest: expected a function with a differentiable tensor of no axes (LIN-1), got float",
+    ),
+    "attack of NaN": (
+        lambda: lowest(lambda x: x.sum() * NAN, (PAIR,)),
+        "lowest: expected a function that is below infinity somewhere (LIN-1), got NaN or inf at every point",
+    ),
+}
+"""Arguments of other kinds, and what is said of them."""
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_arguments_of_other_kinds_are_refused(name: str) -> None:
+    call, message = KINDS[name]
+    with pytest.raises(PomtError, match=f"^{re.escape(message)}$"):
+        call()
+
+
+def test_boxes_and_layers_are_copies() -> None:
+    """What later becomes of a tensor does not change what was certified."""
+    numbers, weights = torch.ones(2, dtype=torch.float64), WEIGHT.double()
+    held, layer = Box(numbers, numbers), AttentionLayer(weights, weights, weights, BIAS, BIAS, BIAS)
+    numbers.neg_()
+    weights.zero_()
+    assert held.lo.tolist() == held.hi.tolist() == [1.0, 1.0]
+    assert layer.query_weight.all()
+    assert held == held  # noqa: PLR0124 -- that it is no tensor
+    assert held != Box.point(numbers)
+    assert step() != step()
+
+
+def test_gradients_work_in_inference_mode() -> None:
+    """Weights of heads are searched for, and attacks follow slopes, whatever mode the caller is in."""
+    expected = of_tokens()
+    with torch.inference_mode():
+        layer = AttentionLayer(*(WEIGHT.clone(),) * 3, *(BIAS.clone(),) * 3)
+        found = of_tokens(tokens=box(1, 4, 5), layer=layer)
+        assert lowest(lambda x, _: (x**2).sum(), (PAIR, PAIR), steps=9).value < 4.1
+        assert found.check()
+    assert torch.equal(found.attention.lo, expected.attention.lo)
+    assert found.check()
 
 
 @pytest.mark.parametrize(
