@@ -88,6 +88,16 @@ class TestCompare:
         assert self.run(digits, few, tmp_path) == first
         assert (tmp_path / "measurements.csv").read_text() == before
 
+    def test_round_that_was_stopped_does_not_count(self, digits: Model, few: Images, tmp_path: Path) -> None:
+        """Killed in its second round, and asked for one only."""
+        self.run(digits, few, tmp_path, rounds=1)
+        kept = Measurements(tmp_path, {})
+        kept.add("latency", "POMT", 1, 1e9)
+        kept.add("latency", "Top-K", 1, 1e9)
+        found = self.run(digits, few, tmp_path, rounds=1)
+        assert [row.latency.runs for row in found.rows] == [row.ratio.runs for row in found.rows] == [1] * 5
+        assert all(row.latency.high < 1e9 for row in found.rows)
+
     def test_ratio_is_that_of_one_round(
         self, digits: Model, few: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

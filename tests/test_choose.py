@@ -63,7 +63,25 @@ class TestMeasurements:
         assert again.get("latency", 5, 1) is None
         assert (tmp_path / "measurements.csv").read_text() == whole
 
-    @pytest.mark.parametrize("line", ["latency,5,0", "latency,5,zero,0.1", "latency,5,0,fast"])
+    @pytest.mark.parametrize(
+        "line",
+        [
+            "latency,5,0",
+            "latency,5,zero,0.1",
+            "latency,5,0,fast",
+            "latency,5,0,0.1,more",
+            "latency,5,-1,0.1",
+            "latency,none,0,0.0",
+            "latency,5,0,inf",
+            "images,17,0,0.0",
+            "images,17,0,nan",
+            "images,17,0,1.5",
+            "right,17,0,-1.0",
+            "agreeing,POMT,0,0.5",
+            "unreadable,a.png,0,2.0",
+            "weight,5,0,0.1",
+        ],
+    )
     def test_row_that_says_nothing_is_told(self, tmp_path: Path, line: str) -> None:
         Measurements(tmp_path, {})
         with (tmp_path / "measurements.csv").open("a") as stream:
@@ -71,13 +89,73 @@ class TestMeasurements:
         with pytest.raises(OptionError, match=rf"rows of quantity, of, repeat, value in .*, got line 2: '{line}'"):
             Measurements(tmp_path, {})
 
+    @pytest.mark.parametrize(
+        ("row", "told"),
+        [
+            (b"unreadable,bad\xff.png,0,1.0\n", "bytes that are no UTF-8"),
+            (b"unreadable," + 131_073 * b"a" + b",0,1.0\n", "line 2: field larger than field limit"),
+        ],
+    )
+    def test_file_that_is_no_table_is_told(self, tmp_path: Path, row: bytes, told: str) -> None:
+        Measurements(tmp_path, {})
+        with (tmp_path / "measurements.csv").open("ab") as stream:
+            stream.write(row)
+        with pytest.raises(OptionError, match=rf"rows of quantity, of, repeat, value in .*, got {told}"):
+            Measurements(tmp_path, {})
+
+    @pytest.mark.parametrize(
+        ("rows", "told"),
+        [
+            ([("images", 17, 4.0)], r"images,17 in .* with as many right, or fewer .*, got none"),
+            ([("right", 17, 1e9), ("images", 17, 4.0)], r"as many right, or fewer .*, got 1e\+09 of 4"),
+            ([("right", "POMT", 1.0), ("images", "POMT", 4.0)], r"as many agreeing, or fewer .*, got none"),
+        ],
+    )
+    def test_counts_that_cannot_be_are_told(
+        self, tmp_path: Path, rows: list[tuple[str, str | int, float]], told: str
+    ) -> None:
+        for quantity, of, value in rows:
+            Measurements(tmp_path, {}).add(quantity, of, 0, value)
+        with pytest.raises(OptionError, match=told):
+            Measurements(tmp_path, {}).require_counts("right", "agreeing")
+
+    def test_what_was_never_measured_does_not_bind(self, tmp_path: Path) -> None:
+        Measurements(tmp_path, {"model": "a"})
+        Measurements(tmp_path, {"model": "b"}).add("latency", 5, 0, 1.0)
+        Measurements(tmp_path, {"model": "b"})
+        (tmp_path / "measurements.csv").unlink()
+        Measurements(tmp_path, {"model": "c"})
+        assert json.loads((tmp_path / "settings.json").read_text()) == {"model": "c"}
+
+    def test_settings_of_another_program_are_left_alone(self, tmp_path: Path) -> None:
+        (tmp_path / "settings.json").write_text('{"theme": null}')
+        with pytest.raises(OptionError, match=r"the model, theme of the measurements in"):
+            Measurements(tmp_path, {"model": "a"})
+        assert (tmp_path / "settings.json").read_text() == '{"theme": null}'
+
+    @pytest.mark.parametrize("name", ["settings.json", "measurements.csv", ".settings.json.partial"])
+    def test_folder_in_place_of_a_file_is_told(self, tmp_path: Path, name: str) -> None:
+        if name == "measurements.csv":
+            (tmp_path / "settings.json").write_text("{}")
+        (tmp_path / name).mkdir()
+        with pytest.raises(OptionError, match=r"to write to .*\(Is a directory\)"):
+            Measurements(tmp_path, {})
+
+    def test_row_that_cannot_be_written_is_told(self, tmp_path: Path) -> None:
+        kept = Measurements(tmp_path, {})
+        (tmp_path / "measurements.csv").unlink()
+        (tmp_path / "measurements.csv").mkdir()
+        with pytest.raises(OptionError, match=r"a file to write to .*measurements\.csv \(Is a directory\)"):
+            kept.add("latency", 5, 0, 1.0)
+
     def test_other_settings_are_told(self, tmp_path: Path) -> None:
-        Measurements(tmp_path, {"model": "a", "batch_size": 4})
+        Measurements(tmp_path, {"model": "a", "batch_size": 4}).add("latency", 5, 0, 1.0)
         with pytest.raises(OptionError, match=r"the batch_size of the measurements in .*, got batch_size=8"):
             Measurements(tmp_path, {"model": "a", "batch_size": 8})
 
-    def test_settings_that_are_none_are_told(self, tmp_path: Path) -> None:
-        (tmp_path / "settings.json").write_text("{")
+    @pytest.mark.parametrize("text", ["{", "[1]", "null", "3", 100_000 * "[", b"\xff"])
+    def test_settings_that_are_none_are_told(self, tmp_path: Path, text: str | bytes) -> None:
+        (tmp_path / "settings.json").write_bytes(text if isinstance(text, bytes) else text.encode())
         with pytest.raises(OptionError, match=r"settings\.json, which is no JSON"):
             Measurements(tmp_path, {})
 
@@ -184,11 +262,11 @@ class TestProfile:
         profile(digits, few, Measurements(tmp_path, {}), counts=[3, 17], batch=8, rounds=3)
         assert lines(tmp_path) == after, "all is known: nothing is measured again"
 
-    @pytest.mark.parametrize("counts", [[], [3], [1, 17], [3, 18]])
+    @pytest.mark.parametrize("counts", [[], [3], [1, 17], [3, 18], [17, 17]])
     def test_counts_without_the_whole_are_refused(
         self, digits: Model, few: Images, tmp_path: Path, counts: list[int]
     ) -> None:
-        with pytest.raises(CountError, match=r"token counts from 2 to 17, the last one among them \(CHOOSE-2\)"):
+        with pytest.raises(CountError, match=r"counts from 2 to 17, the last one among them, each once \(CHOOSE-2\)"):
             profile(digits, few, Measurements(tmp_path, {}), counts=counts, batch=8, rounds=1)
 
     def test_no_image_that_can_be_read_is_told(self, tmp_path: Path) -> None:
@@ -207,6 +285,14 @@ def run(*arguments: str | Path | float) -> int:
 
 class TestCommand:
     """`pomt-ref choose` as a user gives it."""
+
+    @pytest.mark.parametrize("counts", ["5", "17,17", "1,17"])
+    def test_counts_that_are_refused_write_nothing(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str], counts: str
+    ) -> None:
+        assert run("--model", "digits", "--tokens", counts, "--output", tmp_path / "out") == 2
+        assert "expected token counts from 2 to 17, the last one among them, each once" in capsys.readouterr().err
+        assert not (tmp_path / "out").exists()
 
     def test_digits_are_measured_and_drawn(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         folder = tmp_path / "out"

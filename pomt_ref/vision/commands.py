@@ -21,8 +21,9 @@ def choose(parsed: argparse.Namespace) -> int:
     """Measure, choose, and write measurements.csv, choice.json and curves.png."""
     model = _model(parsed)
     images = find_images(_data(parsed), model)
-    counts = parsed.tokens or profiling.token_counts(model, every=parsed.every)
-    settings: Settings = _settings(parsed) | {"counts": sorted(counts)}
+    # Before anything is written: a folder belongs to what was asked first.
+    counts = profiling.checked_counts(model, parsed.tokens or profiling.token_counts(model, every=parsed.every))
+    settings: Settings = _settings(parsed) | {"counts": counts}
     kept = Measurements(parsed.output, settings)
     with _progress() as progress:
         curves = profiling.profile(

@@ -85,9 +85,10 @@ def compare(
         A row a method.
 
     Raises:
-        OptionError: no image could be read.
+        OptionError: no image can be read, or the measurements that were found cannot be true.
     """
     names = list(methods)
+    kept.require_counts("right", "agreeing")
     done, whole = 0, len(names) * (rounds + 1)
     pixels = model.random_images(batch, seed=seed)
     for repeat in range(rounds):
@@ -106,7 +107,8 @@ def compare(
             _write(kept, name, said[name], said[WHOLE][0], images)
         done += 1
         progress(f"{name} on {len(images)} images", done, whole)
-    rows = tuple(_row(kept, name, images, tokens=_tokens_left(model, methods[name])) for name in names)
+    complete = sorted(set.intersection(*(set(kept.repeats("latency", name)) for name in names)))
+    rows = tuple(_row(kept, name, images, complete, tokens=_tokens_left(model, methods[name])) for name in names)
     return Comparison(remove, rows, int(kept.all("images", WHOLE)[0]), kept.of("unreadable"))
 
 
@@ -138,10 +140,11 @@ def _write(kept: Measurements, name: str, found: tuple[Tensor, Tensor], whole: T
     kept.add("images", name, 0, float(len(said)))
 
 
-def _row(kept: Measurements, name: str, images: Images, *, tokens: int) -> Row:
-    """Everything that is known of one method."""
-    times, plain = kept.all("latency", name), kept.all("latency", WHOLE)
-    ratio = summary([time / of_whole for time, of_whole in zip(times, plain, strict=True)])
+def _row(kept: Measurements, name: str, images: Images, complete: Sequence[int], *, tokens: int) -> Row:
+    """Everything that is known of one method; a round that was stopped, and is not asked for again, does not count."""
+    known, known_of_whole = kept.repeats("latency", name), kept.repeats("latency", WHOLE)
+    times = [known[repeat] for repeat in complete]
+    ratio = summary([known[repeat] / known_of_whole[repeat] for repeat in complete])
     seen = kept.all("images", name)[0]
     accuracy = kept.all("right", name)[0] / seen if images.labelled else None
     return Row(name, tokens, summary(times), ratio, accuracy, kept.all("agreeing", name)[0] / seen)

@@ -59,6 +59,23 @@ def token_counts(model: Model, *, every: int = 1) -> tuple[int, ...]:
     return tuple(reversed(range(model.tokens, model.prefix + FEWEST_PATCHES - 1, -every)))
 
 
+def checked_counts(model: Model, counts: Sequence[int]) -> list[int]:
+    """Token counts in ascending order, if a model can be measured at them.
+
+    Arguments:
+        model: whose N and P count.
+        counts: the token counts k, P < k <= N, all different; N itself among them.
+
+    Raises:
+        CountError: a count that leaves no patch, one that comes twice, or N missing.
+    """
+    counts = sorted(counts)
+    if not counts or counts[0] <= model.prefix or counts[-1] != model.tokens or len(set(counts)) < len(counts):
+        expected = f"token counts from {model.prefix + 1} to {model.tokens}, the last one among them, each once"
+        raise CountError("profile", "CHOOSE-2", expected, f"{counts}")
+    return counts
+
+
 def profile(
     model: Model,
     images: Images,
@@ -88,12 +105,11 @@ def profile(
         Both curves, and the choice.
 
     Raises:
-        CountError: a count that leaves no patch, or N missing.
+        CountError: a count that leaves no patch, one that comes twice, or N missing.
+        OptionError: no image can be read, or the measurements that were found cannot be true.
     """
-    counts = sorted(counts)
-    if not counts or counts[0] <= model.prefix or counts[-1] != model.tokens:
-        expected = f"token counts from {model.prefix + 1} to {model.tokens}, the last one among them"
-        raise CountError("profile", "CHOOSE-2", expected, f"{list(counts)}")
+    counts = checked_counts(model, counts)
+    kept.require_counts("right")
     done, whole = 0, len(counts) * (rounds + 1)
     for repeat in range(rounds):
         for count in counts:
