@@ -164,6 +164,14 @@ class TestCommand:
         assert document["remove"] == 8
         assert document["machine"]["torch"] == torch.__version__
 
+    def test_file_that_cannot_be_written_is_told(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        (tmp_path / "comparison.json").mkdir()
+        command = ["bench-model", "--model", "digits", "--remove", "8", "--rounds", "1", "--batch-size", "64"]
+        assert main([*command, "--output", str(tmp_path)]) == 2
+        shown = capsys.readouterr()
+        assert "Top-K" in shown.out
+        assert shown.err.startswith("pomt-ref bench-model: expected a file to write to (CHOOSE-2), got ")
+
     @pytest.mark.parametrize(
         ("options", "told"),
         [

@@ -6,6 +6,7 @@ import json
 import math
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from PIL import Image
 
 from pomt_ref.choosing import Choice
 from pomt_ref.cli import main
-from pomt_ref.errors import CountError, OptionError
+from pomt_ref.errors import CountError, OptionError, ValuesError
 from pomt_ref.vision import commands, profiling
 from pomt_ref.vision.curves import draw_curves
 from pomt_ref.vision.digits import load_digits
@@ -216,6 +217,7 @@ class TestProfile:
         assert curves.tokens == (3, 9, 17)
         assert [timing.runs for timing in curves.latency] == [3, 3, 3]
         assert curves.accuracy[0] < curves.accuracy[1] < curves.accuracy[2] > 0.95
+        assert curves.choice is not None
         slowest = max(timing.median for timing in curves.latency)
         expected = [
             0.5 * (1 - timing.median / slowest) + 0.5 * share / max(curves.accuracy)
@@ -328,6 +330,39 @@ class TestCommand:
             assert "1 could not be read: " in shown
             assert "broken.png" in shown
 
+    def test_without_an_image_that_is_right_nothing_is_chosen(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        (tmp_path / "images/99").mkdir(parents=True)
+        Image.new("RGB", (9, 9)).save(tmp_path / "images/99/a.png")
+        (tmp_path / "images/99/broken.png").write_bytes(b"broken")
+        options = ("--model", "tests.made_models:tiny", "--data", tmp_path / "images", "--tokens", "17,9")
+        assert run(*options, "--output", tmp_path / "out") == 2
+        shown = capsys.readouterr()
+        assert "no R can be chosen: no image was classified right" in shown.out
+        assert "accuracy, on 1 images\n1 could not be read: " in shown.out
+        assert "–" in shown.out
+        expected = "an image that is classified right (CHOOSE-1), got 0 of 1 at every token count: no R can be chosen"
+        assert shown.err == f"pomt-ref choose: expected {expected}\n"
+        document = json.loads((tmp_path / "out/choice.json").read_text())
+        assert document["choice"] is None
+        assert [(each["accuracy"], each["utility"]) for each in document["curves"]] == [(0.0, None)] * 2
+        assert document["images"]["unreadable"] == [str(tmp_path / "images/99/broken.png")]
+        assert len(lines(tmp_path / "out")) == 1 + 4 + 4 + 1
+        assert not (tmp_path / "out/curves.png").exists()
+
+    @pytest.mark.parametrize("name", ["choice.json", ".choice.json.partial", "curves.png", ".curves.png.partial"])
+    def test_file_that_cannot_be_written_takes_nothing_away(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+    ) -> None:
+        (tmp_path / name).mkdir()
+        assert run("--model", "tests.made_models:tiny", "--tokens", "17,9", "--output", tmp_path) == 2
+        shown = capsys.readouterr()
+        assert "R = " in shown.out
+        assert shown.err.startswith("pomt-ref choose: expected a file to write to (CHOOSE-2), got ")
+        assert len(shown.err.splitlines()) == 1
+        assert len(lines(tmp_path)) == 1 + 4 + 4
+
     def test_without_matplotlib_there_is_no_picture(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
@@ -387,5 +422,7 @@ class TestPicture:
         assert table.columns[4].header == "agreement (%)"
         assert next(iter(table.columns[0].cells)) == "29"
         assert "12" in list(table.columns[0].cells)
+        with pytest.raises(ValuesError, match=r"draw_curves: expected curves with a choice \(CHOOSE-1\), got none"):
+            draw_curves(replace(curves, choice=None), title="nothing chosen")
         said = commands._choice(curves, alpha=0.5)  # noqa: SLF001 -- what a machine chooses is its own affair
         assert said == "R = 17: 12 of 29 tokens, 0.24 of the latency (alpha = 0.5)"

@@ -184,7 +184,7 @@ class Measurements:
         return f"rows of {', '.join(FIELDS)} in {self.file}"
 
 
-def write_whole(file: Path, text: str, *, function: str = "choose") -> None:
+def write_whole(file: Path, content: str | bytes, *, function: str = "choose") -> None:
     """Write a file so that whoever reads it finds all of it or what was there before.
 
     Raises:
@@ -192,7 +192,7 @@ def write_whole(file: Path, text: str, *, function: str = "choose") -> None:
     """
     partial = file.with_name(f".{file.name}.partial")
     try:
-        partial.write_text(text, encoding="utf-8")
+        partial.write_bytes(content.encode() if isinstance(content, str) else content)
         partial.replace(file)
     except OSError as error:
         told = f"{error.filename2 or error.filename} ({error.strerror})"

@@ -42,8 +42,13 @@ class Curves:
     """How many images were read."""
     unreadable: tuple[str, ...]
     """Files that could not be read, and were left out."""
-    choice: Choice
-    """k*, R and U."""
+    choice: Choice | None
+    """k*, R and U; ``None`` where no image was classified right at any count: utility is then undefined."""
+
+    @property
+    def utility(self) -> tuple[float | None, ...]:
+        """U(k), where it is defined."""
+        return tuple(None for _ in self.tokens) if self.choice is None else self.choice.utility
 
 
 def token_counts(model: Model, *, every: int = 1) -> tuple[int, ...]:
@@ -182,5 +187,6 @@ def _curves(kept: Measurements, counts: Sequence[int], *, labelled: bool, alpha:
     timings = tuple(summary(kept.all("latency", count)) for count in counts)
     images = [int(kept.all("images", count)[0]) for count in counts]
     accuracy = tuple(kept.all("right", count)[0] / seen for count, seen in zip(counts, images, strict=True))
-    choice = choose_remove(counts, [timing.median for timing in timings], accuracy, alpha=alpha)
+    medians = [timing.median for timing in timings]
+    choice = choose_remove(counts, medians, accuracy, alpha=alpha) if any(accuracy) else None
     return Curves(tuple(counts), timings, accuracy, labelled, images[0], kept.of("unreadable"), choice)
