@@ -178,7 +178,10 @@ class TestCommand:
             (["--remove", "16"], "pomt-ref bench-model: patch at layer 1: expected 0 <= remove <= 15"),
             (["--remove", "8", "--layer", "4"], "layer"),
             (["--remove", "8", "--device", "nonsense"], "bench-model: expected a device of this machine"),
-            (["--remove", "8", "--data", "nowhere"], "bench-model: expected a folder of images"),
+            (
+                ["--remove", "8", "--data", "nowhere"],
+                "bench-model: expected images that the model was made for (digits has",
+            ),
         ],
     )
     def test_what_cannot_be_ends_with_status_2(

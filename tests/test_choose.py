@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import math
+import os
 import sys
 import time
 from dataclasses import replace
@@ -322,13 +323,16 @@ class TestCommand:
             (tmp_path / f"images/{label}").mkdir(parents=True)
             Image.new("RGB", (9, 9), (50 * label, 0, 0)).save(tmp_path / f"images/{label}/a.png")
         (tmp_path / "images/0/broken.png").write_bytes(b"broken")
+        (tmp_path / "images/0" / os.fsdecode(b"bad\xff.png")).write_bytes(b"broken")
+        (tmp_path / "images/0/two\nlines.png").write_bytes(b"broken")
+        os.mkfifo(tmp_path / "images/0/f.png")
         options = ("--model", "tests.made_models:tiny", "--data", tmp_path / "images", "--tokens", "17,9")
         for _ in range(2):
             assert run(*options, "--output", tmp_path / "out") == 0
             shown = capsys.readouterr().out
             assert "accuracy, on 5 images" in shown
-            assert "1 could not be read: " in shown
-            assert "broken.png" in shown
+            assert "4 could not be read: " in shown
+            assert all(name in shown for name in ("broken.png", r"bad\udcff.png", r"two\nlines.png", "f.png"))
 
     def test_without_an_image_that_is_right_nothing_is_chosen(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -378,7 +382,15 @@ class TestCommand:
         ("options", "told"),
         [
             (["--model", "digits", "--device", "nonsense"], "choose: expected a device of this machine"),
-            (["--model", "digits", "--data", "nowhere"], "expected a folder of images, one folder a class, or none"),
+            (
+                ["--model", "tests.made_models:tiny", "--data", "nowhere"],
+                "expected a folder of images, one folder a class",
+            ),
+            (
+                ["--model", "tests.made_models:tiny", "--data", ""],
+                "one folder a class, or none (CHOOSE-2), got --data ''",
+            ),
+            (["--model", "digits", "--data", "tests"], "(digits has its own) (CHOOSE-2), got --data 'tests', digits"),
             (["--model", "digits", "--tokens", "9"], "expected token counts from 2 to 17"),
             (["--model", "no.such:model"], "No module named 'no'"),
         ],

@@ -1,5 +1,6 @@
 """A model by name, images by folder, fewer tokens by chance: what measuring a model begins with."""
 
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -170,8 +171,36 @@ class TestImages:
         with pytest.raises(OptionError, match=rf"expected .*images.* one folder a class.*, got .*{folder}"):
             find_images(str(tmp_path / folder), tiny)
 
+    def test_number_that_is_no_label_is_told(self, tmp_path: Path, tiny: Model) -> None:
+        paint(tmp_path / f"{2**63 - 1}/a.png")
+        assert [label for _, label in find_images(str(tmp_path), tiny).files] == [2**63 - 1]
+        paint(tmp_path / f"{2**63}/a.png")
+        with pytest.raises(OptionError, match=rf"numbers of classes up to 9223372036854775807 .*, got .*/{2**63}$"):
+            find_images(str(tmp_path), tiny)
+
+    def test_folder_that_cannot_be_read_is_told(
+        self, tmp_path: Path, tiny: Model, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refuse(folder: Path) -> None:
+            raise PermissionError(13, "Permission denied", str(folder))
+
+        monkeypatch.setattr(Path, "iterdir", refuse)
+        with pytest.raises(OptionError, match=r"a folder that can be read .*\(Permission denied\)"):
+            find_images(str(tmp_path), tiny)
+
+    @pytest.mark.parametrize("shape", [(1, 8, 8), (8, 8), (8, 8, 3)])
+    @pytest.mark.parametrize("data", ["none", "."])
+    def test_model_without_colours_is_told(self, tiny: Model, shape: tuple[int, ...], data: str) -> None:
+        with pytest.raises(OptionError, match=r"takes images in three colours, of the shape .*, got tests.made_models"):
+            find_images(data, replace(tiny, image=shape))
+
+    def test_pipe_is_no_image(self, tmp_path: Path, tiny: Model) -> None:
+        os.mkfifo(tmp_path / "f.png")
+        with pytest.raises(OSError, match=r"f\.png is no regular file"):
+            read_image(tmp_path / "f.png", tiny)
+
     def test_digits_are_for_their_model(self, tiny: Model) -> None:
-        with pytest.raises(OptionError, match=r"images that the model was made for .* --data digits"):
+        with pytest.raises(OptionError, match=r"images that the model was made for .* --data 'digits'"):
             find_images("digits", tiny)
         assert len(find_images("digits", load("digits"))) == 599
         assert not find_images("none", load("digits")).labelled

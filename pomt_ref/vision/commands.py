@@ -98,7 +98,8 @@ def _model(parsed: argparse.Namespace) -> models.Model:
 
 def _data(parsed: argparse.Namespace) -> str:
     """The images that the option names; the packaged model has its own."""
-    return parsed.data or (models.DIGITS if parsed.model == models.DIGITS else "none")
+    own = models.DIGITS if parsed.model == models.DIGITS else "none"
+    return own if parsed.data is None else parsed.data
 
 
 def _settings(parsed: argparse.Namespace) -> dict[str, Setting]:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from pomt_ref.errors import OptionError
-from pomt_ref.vision.images import Images
+from pomt_ref.vision.images import Images, one_line
 from pomt_ref.vision.measurements import Measurements
 from pomt_ref.vision.models import Model
 from pomt_ref.vision.profiling import Progress
@@ -122,7 +122,7 @@ def _classified(model: Model, images: Images, batch: int) -> tuple[Tensor, Tenso
     """The class of every image, and its label."""
     pairs = [(model.logits(pixels).argmax(dim=-1).cpu(), labels) for pixels, labels in images.batches(model, batch)]
     if not pairs:
-        unreadable = ", ".join(str(file) for file in images.unreadable)
+        unreadable = ", ".join(map(one_line, images.unreadable))
         raise OptionError(
             "compare", "CHOOSE-2", "an image that can be read", f"{len(images)} that cannot: {unreadable}"
         )
@@ -134,9 +134,9 @@ def _write(kept: Measurements, name: str, found: tuple[Tensor, Tensor], whole: T
     said, labels = found
     kept.add("right", name, 0, float((said == labels).sum()))
     kept.add("agreeing", name, 0, float((said == whole).sum()))
-    for file in images.unreadable:
-        if kept.get("unreadable", str(file), 0) is None:
-            kept.add("unreadable", str(file), 0, 1.0)
+    for file in map(one_line, images.unreadable):
+        if kept.get("unreadable", file, 0) is None:
+            kept.add("unreadable", file, 0, 1.0)
     kept.add("images", name, 0, float(len(said)))
 
 

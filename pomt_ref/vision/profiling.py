@@ -13,7 +13,7 @@ from torch import Tensor
 
 from pomt_ref.choosing import Choice, choose_remove
 from pomt_ref.errors import CountError, OptionError
-from pomt_ref.vision.images import Images
+from pomt_ref.vision.images import Images, one_line
 from pomt_ref.vision.measurements import Measurements
 from pomt_ref.vision.models import Model
 from pomt_ref.vision.shortening import random_rows, shortened
@@ -147,7 +147,7 @@ def predictions(model: Model, images: Images, count: int, *, batch: int, seed: i
             said.append(model.logits(pixels).argmax(dim=-1).cpu())
         labels.append(label)
     if not said:
-        unreadable = ", ".join(str(file) for file in images.unreadable)
+        unreadable = ", ".join(map(one_line, images.unreadable))
         raise OptionError(
             "profile", "CHOOSE-2", "an image that can be read", f"{len(images)} that cannot: {unreadable}"
         )
@@ -170,9 +170,9 @@ def _measure_accuracy(
     said, labels = predictions(model, images, count, batch=batch, seed=seed)
     expected = labels if reference is None else reference[0]
     kept.add("right", count, 0, float((said == expected).sum()))
-    for file in images.unreadable:
-        if kept.get("unreadable", str(file), 0) is None:
-            kept.add("unreadable", str(file), 0, 1.0)
+    for file in map(one_line, images.unreadable):
+        if kept.get("unreadable", file, 0) is None:
+            kept.add("unreadable", file, 0, 1.0)
     kept.add("images", count, 0, float(len(said)))
 
 
