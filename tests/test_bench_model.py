@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 from rich.console import Console
+from torch import nn
 
 from pomt_ref.cli import main
 from pomt_ref.errors import OptionError
@@ -141,6 +143,24 @@ class TestCompare:
         methods: dict[str, Pruning] = {WHOLE: nullcontext, "again": nullcontext}
         found = compare(model, images, Measurements(tmp_path / "out", {}), methods, remove=1, batch=2, rounds=1)
         assert (found.images, found.unreadable) == (1, (str(tmp_path / "broken.png"),))
+
+    @pytest.mark.parametrize(
+        ("last", "got"),
+        [
+            (nn.Flatten(), r"\(1, 102\)"),
+            (nn.LSTM(6, 6, batch_first=True), "tuple"),
+            (None, "NoneType"),
+        ],
+    )
+    def test_last_block_without_tokens_is_told(self, tmp_path: Path, last: nn.Module | None, got: str) -> None:
+        model = load("tests.made_models:Tiny")
+        last = last or nn.Identity()
+        model = replace(model, blocks=(model.blocks[0], last))
+        if got != "NoneType":
+            model.blocks[0].register_forward_hook(lambda _, __, output: (last(output), output)[1])
+        methods: dict[str, Pruning] = {WHOLE: nullcontext}
+        with pytest.raises(OptionError, match=rf"last block returns tokens .*, got tests\.made_models:Tiny \({got}\)"):
+            compare(model, Images(), Measurements(tmp_path, {}), methods, remove=1, batch=2, rounds=1)
 
     def test_no_image_that_can_be_read_is_told(self, tmp_path: Path) -> None:
         (tmp_path / "broken.png").write_bytes(b"")

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from pomt_ref.errors import OptionError
+from pomt_ref.vision.asking import TOKEN_AXES
 from pomt_ref.vision.images import Images, one_line
 from pomt_ref.vision.measurements import Measurements
 from pomt_ref.vision.models import Model
@@ -85,9 +86,10 @@ def compare(
         A row a method.
 
     Raises:
-        OptionError: no image can be read, or the measurements that were found cannot be true.
+        OptionError: the last block returns no tokens, no image can be read, or what was measured before cannot be true.
     """
     names = list(methods)
+    tokens = {name: _tokens_left(model, methods[name]) for name in names}  # what does not run is told first
     kept.require_counts("right", "agreeing")
     done, whole = 0, len(names) * (rounds + 1)
     pixels = model.random_images(batch, seed=seed)
@@ -108,7 +110,7 @@ def compare(
         done += 1
         progress(f"{name} on {len(images)} images", done, whole)
     complete = sorted(set.intersection(*(set(kept.repeats("latency", name)) for name in names)))
-    rows = tuple(_row(kept, name, images, complete, tokens=_tokens_left(model, methods[name])) for name in names)
+    rows = tuple(_row(kept, name, images, complete, tokens=tokens[name]) for name in names)
     return Comparison(remove, rows, int(kept.all("images", WHOLE)[0]), kept.of("unreadable"))
 
 
@@ -152,11 +154,16 @@ def _row(kept: Measurements, name: str, images: Images, complete: Sequence[int],
 
 def _tokens_left(model: Model, pruning: Pruning) -> int:
     """How many tokens the last block passes on."""
-    seen: list[int] = []
-    handle = model.blocks[-1].register_forward_hook(lambda _, __, output: seen.append(output.shape[1]))
+    seen: list[object] = []
+    handle = model.blocks[-1].register_forward_hook(lambda _, __, output: seen.append(output))
     try:
         with pruning():
             model.logits(model.random_images(1))
     finally:
         handle.remove()
-    return seen[-1]  # those before it are of the passes that tried the model
+    last = seen[-1] if seen else None  # those before it are of the passes that tried the model
+    if not isinstance(last, Tensor) or last.ndim != TOKEN_AXES:
+        expected = "a model whose last block returns tokens (batch, tokens, channels)"
+        got = tuple(last.shape) if isinstance(last, Tensor) else type(last).__name__
+        raise OptionError("compare", "CHOOSE-2", expected, f"{model.name} ({got})")
+    return last.shape[1]
