@@ -155,3 +155,23 @@ class Rigid(Tiny):
             tokens = block(tokens)
         logits: Tensor = self.head(tokens[:, 1:].unflatten(1, (4, 4)).mean(dim=(1, 2)))
         return logits
+
+
+def _refuse(_: nn.Module) -> None:
+    """Says nothing of itself."""
+    raise RuntimeError("not known yet")
+
+
+class Secretive(Tiny):
+    """Raises when it is asked for its prefix."""
+
+    num_prefix_tokens = property(_refuse)
+
+
+class Hidden(Tiny):
+    """Raises when it is asked for its blocks."""
+
+    def __init__(self) -> None:
+        nn.Module.__init__(self)
+
+    blocks = property(_refuse)

@@ -367,6 +367,53 @@ class TestCommand:
         assert len(shown.err.splitlines()) == 1
         assert len(lines(tmp_path)) == 1 + 4 + 4
 
+    @pytest.mark.parametrize(
+        ("file", "content"),
+        [
+            ("settings.json", b"[1]"),
+            ("settings.json", b"null"),
+            ("settings.json", 100_000 * b"["),
+            ("measurements.csv", b"latency,17,0,0.0\n"),
+            ("measurements.csv", b"latency,17,-1,0.5\n"),
+            ("measurements.csv", b"images,17,0,0.0\n"),
+            ("measurements.csv", b"images,17,0,nan\n"),
+            ("measurements.csv", b"images,17,0,32.0\n"),
+            ("measurements.csv", b"right,17,0,1e9\nimages,17,0,32.0\n"),
+            ("measurements.csv", b"unreadable,\xff.png,0,1.0\n"),
+            ("measurements.csv", 131_073 * b"a" + b",17,0,1.0\n"),
+        ],
+    )
+    @pytest.mark.parametrize(
+        "command",
+        [
+            ["choose", "--model", "tests.made_models:Tiny", "--tokens", "17,9"],
+            ["bench-model", "--model", "digits", "--remove", "8"],
+        ],
+    )
+    def test_damaged_folder_is_told_and_left_as_it_is(
+        self,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+        command: list[str],
+        file: str,
+        content: bytes,
+    ) -> None:
+        def interrupt(*_: object) -> None:
+            raise KeyboardInterrupt
+
+        options = [*command, "--rounds", "1", "--batch-size", "64", "--output", str(tmp_path)]
+        with monkeypatch.context() as patched:
+            patched.setattr(Measurements, "require_counts", interrupt)
+            assert main(options) == 2, "the settings are written"
+        capsys.readouterr()
+        (tmp_path / file).write_bytes(content)
+        assert main(options) == 2
+        told = capsys.readouterr().err
+        assert str(tmp_path / file) in told
+        assert len(told.splitlines()) == 1
+        assert (tmp_path / file).read_bytes() == content
+
     def test_without_matplotlib_there_is_no_picture(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:

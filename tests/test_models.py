@@ -97,6 +97,11 @@ class TestLoad:
             ("tests.made_models:Shapeless", r"a model that says what it eats \(image_shape"),
             ("tests.made_models:Prefixless", r"a model with num_prefix_tokens"),
             ("tests.made_models:Blockless", r"a model with transformer blocks"),
+            (
+                "tests.made_models:Secretive",
+                r"num_prefix_tokens from 0 to 16 .*:Secretive \(RuntimeError: not known yet",
+            ),
+            ("tests.made_models:Hidden", r"a model with transformer blocks .*:Hidden \(RuntimeError: not known yet"),
             ("tests.made_models:leaves", r"got tests\.made_models:leaves \(SystemExit: 3\)$"),
             ("tests.made_models:Raising", r"of the shape \(1, 3, 8, 8\) .*:Raising \(RuntimeError: cannot run on 1\)$"),
             ("tests.made_models:Pair", r"returns logits \(batch, classes\) .*:Pair, which returns a tuple"),

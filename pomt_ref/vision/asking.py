@@ -108,9 +108,11 @@ def blocks_of(module: nn.Module, name: str, function: str) -> tuple[nn.Module, .
     Raises:
         OptionError: there are none.
     """
-    blocks = getattr(module, "blocks", None)
+    expected = "a model with transformer blocks"
+    with blamed(name, expected, function):
+        blocks = getattr(module, "blocks", None)
     if not isinstance(blocks, nn.ModuleList | nn.Sequential) or not len(blocks):
-        raise OptionError(function, "CHOOSE-2", "a model with transformer blocks", f"{name} ({type(module).__name__})")
+        raise OptionError(function, "CHOOSE-2", expected, f"{name} ({type(module).__name__})")
     return tuple(blocks)
 
 
@@ -120,8 +122,9 @@ def prefix_of(module: nn.Module, name: str, function: str, *, tokens: int) -> in
     Raises:
         OptionError: the model does not say, or it cannot be.
     """
-    prefix = getattr(module, "num_prefix_tokens", None)
+    expected = f"a model with num_prefix_tokens from 0 to {tokens - 1}"
+    with blamed(name, expected, function):
+        prefix = getattr(module, "num_prefix_tokens", None)
     if not isinstance(prefix, int) or isinstance(prefix, bool) or not 0 <= prefix < tokens:
-        expected = f"a model with num_prefix_tokens from 0 to {tokens - 1}"
         raise OptionError(function, "CHOOSE-2", expected, f"{name} (num_prefix_tokens = {prefix!r})")
     return prefix
