@@ -165,7 +165,11 @@ def _refuse(_: nn.Module) -> None:
 class Secretive(Tiny):
     """Raises when it is asked for its prefix."""
 
-    num_prefix_tokens = property(_refuse)
+    def __getattribute__(self, name: str) -> object:
+        """Everything else."""
+        if name == "num_prefix_tokens":
+            _refuse(self)
+        return super().__getattribute__(name)
 
 
 class Hidden(Tiny):
