@@ -66,3 +66,116 @@ no_model = 5
 def raises() -> nn.Module:
     """A function that makes no model."""
     raise RuntimeError("no memory")
+
+
+def leaves() -> nn.Module:
+    """A function that would end the process."""
+    raise SystemExit(3)
+
+
+def says(**values: object) -> nn.Module:
+    """A model that says something else of itself."""
+    model = Tiny()
+    for name, value in values.items():
+        setattr(model, name, value)
+    return model
+
+
+class Raising(Tiny):
+    """Does not run."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Nothing."""
+        raise RuntimeError(f"cannot run on {len(images)}\nmore")
+
+
+class Greedy(Tiny):
+    """Takes more memory than there is."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Nothing."""
+        raise MemoryError(f"for {len(images)}")
+
+
+class Pair(Tiny):
+    """Returns logits in a tuple."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits and something else."""
+        return super().forward(images), None  # type: ignore[return-value]
+
+
+class Sum(Tiny):
+    """Returns one row, whatever the batch."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Of all images together."""
+        return super().forward(images).sum(dim=0)
+
+
+class ByKeyword(Tiny):
+    """Calls its blocks by keyword."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits of five classes."""
+        tokens = self.embedding(images).flatten(2).transpose(1, 2)
+        for block in self.blocks:
+            tokens = block(tokens=tokens)
+        logits: Tensor = self.head(tokens[:, 0])
+        return logits
+
+
+class Planes(ByKeyword):
+    """Gives its blocks planes instead of tokens."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits of five classes."""
+        planes = self.blocks[0](self.embedding(images)[:, :, None].transpose(1, 4))
+        logits: Tensor = self.head(planes.flatten(1, 3).mean(dim=1))
+        return logits
+
+
+class Idle(Tiny):
+    """Does not run its blocks."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits of five classes."""
+        logits: Tensor = self.head(self.embedding(images).flatten(2).mean(dim=2))
+        return logits
+
+
+class Rigid(Tiny):
+    """Runs on all of its tokens only."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits of five classes."""
+        tokens = self.embedding(images).flatten(2).transpose(1, 2)
+        tokens = torch.cat([tokens.mean(dim=1, keepdim=True), tokens], dim=1)
+        for block in self.blocks:
+            tokens = block(tokens)
+        logits: Tensor = self.head(tokens[:, 1:].unflatten(1, (4, 4)).mean(dim=(1, 2)))
+        return logits
+
+
+def _refuse(_: nn.Module) -> None:
+    """Says nothing of itself."""
+    raise RuntimeError("not known yet")
+
+
+class Secretive(Tiny):
+    """Raises when it is asked for its prefix."""
+
+    def __getattribute__(self, name: str) -> object:
+        """Everything else."""
+        if name == "num_prefix_tokens":
+            _refuse(self)
+        return super().__getattribute__(name)
+
+
+class Hidden(Tiny):
+    """Raises when it is asked for its blocks."""
+
+    def __init__(self) -> None:
+        nn.Module.__init__(self)
+
+    blocks = property(_refuse)

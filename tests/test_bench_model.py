@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 from rich.console import Console
+from torch import nn
 
 from pomt_ref.cli import main
 from pomt_ref.errors import OptionError
@@ -88,6 +90,16 @@ class TestCompare:
         assert self.run(digits, few, tmp_path) == first
         assert (tmp_path / "measurements.csv").read_text() == before
 
+    def test_round_that_was_stopped_does_not_count(self, digits: Model, few: Images, tmp_path: Path) -> None:
+        """Killed in its second round, and asked for one only."""
+        self.run(digits, few, tmp_path, rounds=1)
+        kept = Measurements(tmp_path, {})
+        kept.add("latency", "POMT", 1, 1e9)
+        kept.add("latency", "Top-K", 1, 1e9)
+        found = self.run(digits, few, tmp_path, rounds=1)
+        assert [row.latency.runs for row in found.rows] == [row.ratio.runs for row in found.rows] == [1] * 5
+        assert all(row.latency.high < 1e9 for row in found.rows)
+
     def test_ratio_is_that_of_one_round(
         self, digits: Model, few: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -132,6 +144,24 @@ class TestCompare:
         found = compare(model, images, Measurements(tmp_path / "out", {}), methods, remove=1, batch=2, rounds=1)
         assert (found.images, found.unreadable) == (1, (str(tmp_path / "broken.png"),))
 
+    @pytest.mark.parametrize(
+        ("last", "got"),
+        [
+            (nn.Flatten(), r"\(1, 102\)"),
+            (nn.LSTM(6, 6, batch_first=True), "tuple"),
+            (None, "NoneType"),
+        ],
+    )
+    def test_last_block_without_tokens_is_told(self, tmp_path: Path, last: nn.Module | None, got: str) -> None:
+        model = load("tests.made_models:Tiny")
+        last = last or nn.Identity()
+        model = replace(model, blocks=(model.blocks[0], last))
+        if got != "NoneType":
+            model.blocks[0].register_forward_hook(lambda _, __, output: (last(output), output)[1])
+        methods: dict[str, Pruning] = {WHOLE: nullcontext}
+        with pytest.raises(OptionError, match=rf"last block returns tokens .*, got tests\.made_models:Tiny \({got}\)"):
+            compare(model, Images(), Measurements(tmp_path, {}), methods, remove=1, batch=2, rounds=1)
+
     def test_no_image_that_can_be_read_is_told(self, tmp_path: Path) -> None:
         (tmp_path / "broken.png").write_bytes(b"")
         images = Images(files=((tmp_path / "broken.png", 0),))
@@ -154,13 +184,24 @@ class TestCommand:
         assert document["remove"] == 8
         assert document["machine"]["torch"] == torch.__version__
 
+    def test_file_that_cannot_be_written_is_told(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        (tmp_path / "comparison.json").mkdir()
+        command = ["bench-model", "--model", "digits", "--remove", "8", "--rounds", "1", "--batch-size", "64"]
+        assert main([*command, "--output", str(tmp_path)]) == 2
+        shown = capsys.readouterr()
+        assert "Top-K" in shown.out
+        assert shown.err.startswith("pomt-ref bench-model: expected a file to write to (CHOOSE-2), got ")
+
     @pytest.mark.parametrize(
         ("options", "told"),
         [
             (["--remove", "16"], "pomt-ref bench-model: patch at layer 1: expected 0 <= remove <= 15"),
             (["--remove", "8", "--layer", "4"], "layer"),
             (["--remove", "8", "--device", "nonsense"], "bench-model: expected a device of this machine"),
-            (["--remove", "8", "--data", "nowhere"], "bench-model: expected a folder of images"),
+            (
+                ["--remove", "8", "--data", "nowhere"],
+                "bench-model: expected images that the model was made for (digits has",
+            ),
         ],
     )
     def test_what_cannot_be_ends_with_status_2(

@@ -4,8 +4,10 @@ import csv
 import io
 import json
 import math
+import os
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,7 @@ from PIL import Image
 
 from pomt_ref.choosing import Choice
 from pomt_ref.cli import main
-from pomt_ref.errors import CountError, OptionError
+from pomt_ref.errors import CountError, OptionError, ValuesError
 from pomt_ref.vision import commands, profiling
 from pomt_ref.vision.curves import draw_curves
 from pomt_ref.vision.digits import load_digits
@@ -63,7 +65,25 @@ class TestMeasurements:
         assert again.get("latency", 5, 1) is None
         assert (tmp_path / "measurements.csv").read_text() == whole
 
-    @pytest.mark.parametrize("line", ["latency,5,0", "latency,5,zero,0.1", "latency,5,0,fast"])
+    @pytest.mark.parametrize(
+        "line",
+        [
+            "latency,5,0",
+            "latency,5,zero,0.1",
+            "latency,5,0,fast",
+            "latency,5,0,0.1,more",
+            "latency,5,-1,0.1",
+            "latency,none,0,0.0",
+            "latency,5,0,inf",
+            "images,17,0,0.0",
+            "images,17,0,nan",
+            "images,17,0,1.5",
+            "right,17,0,-1.0",
+            "agreeing,POMT,0,0.5",
+            "unreadable,a.png,0,2.0",
+            "weight,5,0,0.1",
+        ],
+    )
     def test_row_that_says_nothing_is_told(self, tmp_path: Path, line: str) -> None:
         Measurements(tmp_path, {})
         with (tmp_path / "measurements.csv").open("a") as stream:
@@ -71,13 +91,73 @@ class TestMeasurements:
         with pytest.raises(OptionError, match=rf"rows of quantity, of, repeat, value in .*, got line 2: '{line}'"):
             Measurements(tmp_path, {})
 
+    @pytest.mark.parametrize(
+        ("row", "told"),
+        [
+            (b"unreadable,bad\xff.png,0,1.0\n", "bytes that are no UTF-8"),
+            (b"unreadable," + 131_073 * b"a" + b",0,1.0\n", "line 2: field larger than field limit"),
+        ],
+    )
+    def test_file_that_is_no_table_is_told(self, tmp_path: Path, row: bytes, told: str) -> None:
+        Measurements(tmp_path, {})
+        with (tmp_path / "measurements.csv").open("ab") as stream:
+            stream.write(row)
+        with pytest.raises(OptionError, match=rf"rows of quantity, of, repeat, value in .*, got {told}"):
+            Measurements(tmp_path, {})
+
+    @pytest.mark.parametrize(
+        ("rows", "told"),
+        [
+            ([("images", 17, 4.0)], r"images,17 in .* with as many right, or fewer .*, got none"),
+            ([("right", 17, 1e9), ("images", 17, 4.0)], r"as many right, or fewer .*, got 1e\+09 of 4"),
+            ([("right", "POMT", 1.0), ("images", "POMT", 4.0)], r"as many agreeing, or fewer .*, got none"),
+        ],
+    )
+    def test_counts_that_cannot_be_are_told(
+        self, tmp_path: Path, rows: list[tuple[str, str | int, float]], told: str
+    ) -> None:
+        for quantity, of, value in rows:
+            Measurements(tmp_path, {}).add(quantity, of, 0, value)
+        with pytest.raises(OptionError, match=told):
+            Measurements(tmp_path, {}).require_counts("right", "agreeing")
+
+    def test_what_was_never_measured_does_not_bind(self, tmp_path: Path) -> None:
+        Measurements(tmp_path, {"model": "a"})
+        Measurements(tmp_path, {"model": "b"}).add("latency", 5, 0, 1.0)
+        Measurements(tmp_path, {"model": "b"})
+        (tmp_path / "measurements.csv").unlink()
+        Measurements(tmp_path, {"model": "c"})
+        assert json.loads((tmp_path / "settings.json").read_text()) == {"model": "c"}
+
+    def test_settings_of_another_program_are_left_alone(self, tmp_path: Path) -> None:
+        (tmp_path / "settings.json").write_text('{"theme": null}')
+        with pytest.raises(OptionError, match=r"the model, theme of the measurements in"):
+            Measurements(tmp_path, {"model": "a"})
+        assert (tmp_path / "settings.json").read_text() == '{"theme": null}'
+
+    @pytest.mark.parametrize("name", ["settings.json", "measurements.csv", ".settings.json.partial"])
+    def test_folder_in_place_of_a_file_is_told(self, tmp_path: Path, name: str) -> None:
+        if name == "measurements.csv":
+            (tmp_path / "settings.json").write_text("{}")
+        (tmp_path / name).mkdir()
+        with pytest.raises(OptionError, match=r"to write to .*\(Is a directory\)"):
+            Measurements(tmp_path, {})
+
+    def test_row_that_cannot_be_written_is_told(self, tmp_path: Path) -> None:
+        kept = Measurements(tmp_path, {})
+        (tmp_path / "measurements.csv").unlink()
+        (tmp_path / "measurements.csv").mkdir()
+        with pytest.raises(OptionError, match=r"a file to write to .*measurements\.csv \(Is a directory\)"):
+            kept.add("latency", 5, 0, 1.0)
+
     def test_other_settings_are_told(self, tmp_path: Path) -> None:
-        Measurements(tmp_path, {"model": "a", "batch_size": 4})
+        Measurements(tmp_path, {"model": "a", "batch_size": 4}).add("latency", 5, 0, 1.0)
         with pytest.raises(OptionError, match=r"the batch_size of the measurements in .*, got batch_size=8"):
             Measurements(tmp_path, {"model": "a", "batch_size": 8})
 
-    def test_settings_that_are_none_are_told(self, tmp_path: Path) -> None:
-        (tmp_path / "settings.json").write_text("{")
+    @pytest.mark.parametrize("text", ["{", "[1]", "null", "3", 100_000 * "[", b"\xff"])
+    def test_settings_that_are_none_are_told(self, tmp_path: Path, text: str | bytes) -> None:
+        (tmp_path / "settings.json").write_bytes(text if isinstance(text, bytes) else text.encode())
         with pytest.raises(OptionError, match=r"settings\.json, which is no JSON"):
             Measurements(tmp_path, {})
 
@@ -138,6 +218,7 @@ class TestProfile:
         assert curves.tokens == (3, 9, 17)
         assert [timing.runs for timing in curves.latency] == [3, 3, 3]
         assert curves.accuracy[0] < curves.accuracy[1] < curves.accuracy[2] > 0.95
+        assert curves.choice is not None
         slowest = max(timing.median for timing in curves.latency)
         expected = [
             0.5 * (1 - timing.median / slowest) + 0.5 * share / max(curves.accuracy)
@@ -184,11 +265,11 @@ class TestProfile:
         profile(digits, few, Measurements(tmp_path, {}), counts=[3, 17], batch=8, rounds=3)
         assert lines(tmp_path) == after, "all is known: nothing is measured again"
 
-    @pytest.mark.parametrize("counts", [[], [3], [1, 17], [3, 18]])
+    @pytest.mark.parametrize("counts", [[], [3], [1, 17], [3, 18], [17, 17]])
     def test_counts_without_the_whole_are_refused(
         self, digits: Model, few: Images, tmp_path: Path, counts: list[int]
     ) -> None:
-        with pytest.raises(CountError, match=r"token counts from 2 to 17, the last one among them \(CHOOSE-2\)"):
+        with pytest.raises(CountError, match=r"counts from 2 to 17, the last one among them, each once \(CHOOSE-2\)"):
             profile(digits, few, Measurements(tmp_path, {}), counts=counts, batch=8, rounds=1)
 
     def test_no_image_that_can_be_read_is_told(self, tmp_path: Path) -> None:
@@ -207,6 +288,14 @@ def run(*arguments: str | Path | float) -> int:
 
 class TestCommand:
     """`pomt-ref choose` as a user gives it."""
+
+    @pytest.mark.parametrize("counts", ["5", "17,17", "1,17"])
+    def test_counts_that_are_refused_write_nothing(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str], counts: str
+    ) -> None:
+        assert run("--model", "digits", "--tokens", counts, "--output", tmp_path / "out") == 2
+        assert "expected token counts from 2 to 17, the last one among them, each once" in capsys.readouterr().err
+        assert not (tmp_path / "out").exists()
 
     def test_digits_are_measured_and_drawn(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         folder = tmp_path / "out"
@@ -234,13 +323,96 @@ class TestCommand:
             (tmp_path / f"images/{label}").mkdir(parents=True)
             Image.new("RGB", (9, 9), (50 * label, 0, 0)).save(tmp_path / f"images/{label}/a.png")
         (tmp_path / "images/0/broken.png").write_bytes(b"broken")
-        options = ("--model", "tests.made_models:tiny", "--data", tmp_path / "images", "--tokens", "17,9")
+        (tmp_path / "images/0" / os.fsdecode(b"bad\xff.png")).write_bytes(b"broken")
+        (tmp_path / "images/0/two\nlines.png").write_bytes(b"broken")
+        os.mkfifo(tmp_path / "images/0/f.png")
+        options = ("--model", "tests.made_models:Tiny", "--data", tmp_path / "images", "--tokens", "17,9")
         for _ in range(2):
             assert run(*options, "--output", tmp_path / "out") == 0
             shown = capsys.readouterr().out
             assert "accuracy, on 5 images" in shown
-            assert "1 could not be read: " in shown
-            assert "broken.png" in shown
+            assert "4 could not be read: " in shown
+            assert all(name in shown for name in ("broken.png", r"bad\udcff.png", r"two\nlines.png", "f.png"))
+
+    def test_without_an_image_that_is_right_nothing_is_chosen(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        (tmp_path / "images/99").mkdir(parents=True)
+        Image.new("RGB", (9, 9)).save(tmp_path / "images/99/a.png")
+        (tmp_path / "images/99/broken.png").write_bytes(b"broken")
+        options = ("--model", "tests.made_models:tiny", "--data", tmp_path / "images", "--tokens", "17,9")
+        assert run(*options, "--output", tmp_path / "out") == 2
+        shown = capsys.readouterr()
+        assert "no R can be chosen: no image was classified right" in shown.out
+        assert "accuracy, on 1 images\n1 could not be read: " in shown.out
+        assert "–" in shown.out
+        expected = "an image that is classified right (CHOOSE-1), got 0 of 1 at every token count: no R can be chosen"
+        assert shown.err == f"pomt-ref choose: expected {expected}\n"
+        document = json.loads((tmp_path / "out/choice.json").read_text())
+        assert document["choice"] is None
+        assert [(each["accuracy"], each["utility"]) for each in document["curves"]] == [(0.0, None)] * 2
+        assert document["images"]["unreadable"] == [str(tmp_path / "images/99/broken.png")]
+        assert len(lines(tmp_path / "out")) == 1 + 4 + 4 + 1
+        assert not (tmp_path / "out/curves.png").exists()
+
+    @pytest.mark.parametrize("name", ["choice.json", ".choice.json.partial", "curves.png", ".curves.png.partial"])
+    def test_file_that_cannot_be_written_takes_nothing_away(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+    ) -> None:
+        (tmp_path / name).mkdir()
+        assert run("--model", "tests.made_models:tiny", "--tokens", "17,9", "--output", tmp_path) == 2
+        shown = capsys.readouterr()
+        assert "R = " in shown.out
+        assert shown.err.startswith("pomt-ref choose: expected a file to write to (CHOOSE-2), got ")
+        assert len(shown.err.splitlines()) == 1
+        assert len(lines(tmp_path)) == 1 + 4 + 4
+
+    @pytest.mark.parametrize(
+        ("file", "content"),
+        [
+            ("settings.json", b"[1]"),
+            ("settings.json", b"null"),
+            ("settings.json", 100_000 * b"["),
+            ("measurements.csv", b"latency,17,0,0.0\n"),
+            ("measurements.csv", b"latency,17,-1,0.5\n"),
+            ("measurements.csv", b"images,17,0,0.0\n"),
+            ("measurements.csv", b"images,17,0,nan\n"),
+            ("measurements.csv", b"images,17,0,32.0\n"),
+            ("measurements.csv", b"right,17,0,1e9\nimages,17,0,32.0\n"),
+            ("measurements.csv", b"unreadable,\xff.png,0,1.0\n"),
+            ("measurements.csv", 131_073 * b"a" + b",17,0,1.0\n"),
+        ],
+    )
+    @pytest.mark.parametrize(
+        "command",
+        [
+            ["choose", "--model", "tests.made_models:Tiny", "--tokens", "17,9"],
+            ["bench-model", "--model", "digits", "--remove", "8"],
+        ],
+    )
+    def test_damaged_folder_is_told_and_left_as_it_is(
+        self,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+        command: list[str],
+        file: str,
+        content: bytes,
+    ) -> None:
+        def interrupt(*_: object) -> None:
+            raise KeyboardInterrupt
+
+        options = [*command, "--rounds", "1", "--batch-size", "64", "--output", str(tmp_path)]
+        with monkeypatch.context() as patched:
+            patched.setattr(Measurements, "require_counts", interrupt)
+            assert main(options) == 2, "the settings are written"
+        capsys.readouterr()
+        (tmp_path / file).write_bytes(content)
+        assert main(options) == 2
+        told = capsys.readouterr().err
+        assert str(tmp_path / file) in told
+        assert len(told.splitlines()) == 1
+        assert (tmp_path / file).read_bytes() == content
 
     def test_without_matplotlib_there_is_no_picture(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -257,9 +429,21 @@ class TestCommand:
         ("options", "told"),
         [
             (["--model", "digits", "--device", "nonsense"], "choose: expected a device of this machine"),
-            (["--model", "digits", "--data", "nowhere"], "expected a folder of images, one folder a class, or none"),
+            (
+                ["--model", "tests.made_models:tiny", "--data", "nowhere"],
+                "expected a folder of images, one folder a class",
+            ),
+            (
+                ["--model", "tests.made_models:tiny", "--data", ""],
+                "one folder a class, or none (CHOOSE-2), got --data ''",
+            ),
+            (["--model", "digits", "--data", "tests"], "(digits has its own) (CHOOSE-2), got --data 'tests', digits"),
             (["--model", "digits", "--tokens", "9"], "expected token counts from 2 to 17"),
             (["--model", "no.such:model"], "No module named 'no'"),
+            (["--model", "tests.made_models:leaves"], "got tests.made_models:leaves (SystemExit: 3)"),
+            (["--model", "tests.made_models:Raising"], "got tests.made_models:Raising (RuntimeError: cannot run on 1)"),
+            (["--model", "tests.made_models:Rigid", "--tokens", "9,17"], "got tests.made_models:Rigid (RuntimeError"),
+            (["--model", "digits", "--device", "meta"], "choose: expected a device of this machine"),
         ],
     )
     def test_what_cannot_be_measured_ends_with_status_2(
@@ -268,7 +452,8 @@ class TestCommand:
         assert run(*options, "--output", tmp_path) == 2
         shown = capsys.readouterr().err
         assert told in shown
-        assert "Traceback" not in shown
+        assert len(shown.splitlines()) == 1
+        assert "fault of this program" not in shown
 
     @pytest.mark.parametrize("option", [["--alpha", "2"], ["--alpha", "x"], ["--tokens", "a"], ["--rounds", "0"]])
     def test_numbers_out_of_range_are_told(self, capsys: pytest.CaptureFixture[str], option: list[str]) -> None:
@@ -301,5 +486,7 @@ class TestPicture:
         assert table.columns[4].header == "agreement (%)"
         assert next(iter(table.columns[0].cells)) == "29"
         assert "12" in list(table.columns[0].cells)
+        with pytest.raises(ValuesError, match=r"draw_curves: expected curves with a choice \(CHOOSE-1\), got none"):
+            draw_curves(replace(curves, choice=None), title="nothing chosen")
         said = commands._choice(curves, alpha=0.5)  # noqa: SLF001 -- what a machine chooses is its own affair
         assert said == "R = 17: 12 of 29 tokens, 0.24 of the latency (alpha = 0.5)"

@@ -1,5 +1,6 @@
 """A model by name, images by folder, fewer tokens by chance: what measuring a model begins with."""
 
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,6 +19,7 @@ from pomt_ref.vision.images import find_images, read_image
 from pomt_ref.vision.models import Model, load
 from pomt_ref.vision.shortening import random_rows, shortened
 from pomt_ref.vision.vit import DigitsViT
+from tests import made_models
 from tests.made_models import Tiny
 
 
@@ -95,17 +97,57 @@ class TestLoad:
             ("tests.made_models:Shapeless", r"a model that says what it eats \(image_shape"),
             ("tests.made_models:Prefixless", r"a model with num_prefix_tokens"),
             ("tests.made_models:Blockless", r"a model with transformer blocks"),
+            (
+                "tests.made_models:Secretive",
+                r"num_prefix_tokens from 0 to 16 .*:Secretive \(RuntimeError: not known yet",
+            ),
+            ("tests.made_models:Hidden", r"a model with transformer blocks .*:Hidden \(RuntimeError: not known yet"),
+            ("tests.made_models:leaves", r"got tests\.made_models:leaves \(SystemExit: 3\)$"),
+            ("tests.made_models:Raising", r"of the shape \(1, 3, 8, 8\) .*:Raising \(RuntimeError: cannot run on 1\)$"),
+            ("tests.made_models:Pair", r"returns logits \(batch, classes\) .*:Pair, which returns a tuple"),
+            ("tests.made_models:Sum", r"got .*:Sum, which returns torch.float32 of the shape \(5,\)"),
+            ("tests.made_models:ByKeyword", r"first argument, not by keyword .* whose first block gets NoneType"),
+            ("tests.made_models:Planes", r"first argument, not by keyword .* whose first block gets \(1, 4, 1, 4, 6\)"),
+            ("tests.made_models:Idle", r"got .*:Idle, which does not run its first block"),
         ],
     )
     def test_what_cannot_be_measured_is_told(self, name: str, told: str) -> None:
         with pytest.raises(OptionError, match=told):
             load(name)
 
+    @pytest.mark.parametrize(
+        ("values", "told"),
+        [
+            ({"image_shape": 8}, r"says what it eats .* \(TypeError: 'int' object is not iterable\)"),
+            ({"image_shape": ("a", 8, 8)}, r"says what it eats .* \(TypeError: 'str' object cannot be interpreted"),
+            ({"image_shape": (3, 0, 8)}, r"says what it eats .* \(image_shape \(3, 0, 8\)\)"),
+            ({"image_shape": (3, 10**30, 8)}, r"whose image_shape fits in memory .*:made \("),
+            ({"pretrained_cfg": 3}, r"says what it eats .* \(AttributeError: 'int' object has no attribute 'get'\)"),
+            ({"pretrained_cfg": {"mean": (0.5, 0.5)}}, r"says what it eats .* \(mean \(0\.5, 0\.5\), std"),
+            ({"pretrained_cfg": {"mean": (float("nan"),)}}, r"says what it eats .* \(mean \(nan,\), std"),
+            ({"pretrained_cfg": {"std": (0.0,)}}, r"says what it eats .* std \(0\.0,\)\)"),
+            ({"num_prefix_tokens": -1}, r"num_prefix_tokens from 0 to 16 .*:made \(num_prefix_tokens = -1\)"),
+            ({"num_prefix_tokens": 17}, r"num_prefix_tokens from 0 to 16 .*:made \(num_prefix_tokens = 17\)"),
+            ({"num_prefix_tokens": True}, r"num_prefix_tokens from 0 to 16 .*:made \(num_prefix_tokens = True\)"),
+            ({"eval": lambda: None}, r"a model that can work in torch\.float32 on cpu .*:made \(AttributeError"),
+        ],
+    )
+    def test_what_a_model_says_of_itself_is_held_against_it(
+        self, monkeypatch: pytest.MonkeyPatch, values: dict[str, object], told: str
+    ) -> None:
+        monkeypatch.setattr(made_models, "made", lambda: made_models.says(**values), raising=False)
+        with pytest.raises(OptionError, match=told):
+            load("tests.made_models:made")
+
+    def test_memory_that_runs_out_is_no_fault_of_the_model(self) -> None:
+        with pytest.raises(MemoryError, match="for 1"):
+            load("tests.made_models:Greedy")
+
     def test_weights_of_the_digits_are_packaged(self) -> None:
         with pytest.raises(OptionError, match=r"weights with a model of timm only .*, got digits and other\.pt"):
             load("digits", weights=Path("other.pt"))
 
-    @pytest.mark.parametrize("device", ["nonsense", *([] if torch.cuda.is_available() else ["cuda"])])
+    @pytest.mark.parametrize("device", ["nonsense", "meta", *([] if torch.cuda.is_available() else ["cuda"])])
     def test_device_that_is_not_there_is_told(self, device: str) -> None:
         with pytest.raises(DeviceError, match=rf"expected a device of this machine .* device='{device}'"):
             load("digits", device=device)
@@ -170,8 +212,36 @@ class TestImages:
         with pytest.raises(OptionError, match=rf"expected .*images.* one folder a class.*, got .*{folder}"):
             find_images(str(tmp_path / folder), tiny)
 
+    def test_number_that_is_no_label_is_told(self, tmp_path: Path, tiny: Model) -> None:
+        paint(tmp_path / f"{2**63 - 1}/a.png")
+        assert [label for _, label in find_images(str(tmp_path), tiny).files] == [2**63 - 1]
+        paint(tmp_path / f"{2**63}/a.png")
+        with pytest.raises(OptionError, match=rf"numbers of classes up to 9223372036854775807 .*, got .*/{2**63}$"):
+            find_images(str(tmp_path), tiny)
+
+    def test_folder_that_cannot_be_read_is_told(
+        self, tmp_path: Path, tiny: Model, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refuse(folder: Path) -> None:
+            raise PermissionError(13, "Permission denied", str(folder))
+
+        monkeypatch.setattr(Path, "iterdir", refuse)
+        with pytest.raises(OptionError, match=r"a folder that can be read .*\(Permission denied\)"):
+            find_images(str(tmp_path), tiny)
+
+    @pytest.mark.parametrize("shape", [(1, 8, 8), (8, 8), (8, 8, 3)])
+    @pytest.mark.parametrize("data", ["none", "."])
+    def test_model_without_colours_is_told(self, tiny: Model, shape: tuple[int, ...], data: str) -> None:
+        with pytest.raises(OptionError, match=r"takes images in three colours, of the shape .*, got tests.made_models"):
+            find_images(data, replace(tiny, image=shape))
+
+    def test_pipe_is_no_image(self, tmp_path: Path, tiny: Model) -> None:
+        os.mkfifo(tmp_path / "f.png")
+        with pytest.raises(OSError, match=r"f\.png is no regular file"):
+            read_image(tmp_path / "f.png", tiny)
+
     def test_digits_are_for_their_model(self, tiny: Model) -> None:
-        with pytest.raises(OptionError, match=r"images that the model was made for .* --data digits"):
+        with pytest.raises(OptionError, match=r"images that the model was made for .* --data 'digits'"):
             find_images("digits", tiny)
         assert len(find_images("digits", load("digits"))) == 599
         assert not find_images("none", load("digits")).labelled

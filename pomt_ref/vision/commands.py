@@ -4,13 +4,14 @@ import argparse
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 
 import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from pomt_ref.errors import MissingExtraError
+from pomt_ref.errors import MissingExtraError, ValuesError
 from pomt_ref.vision import comparing, models, profiling, reports
 from pomt_ref.vision.images import find_images
 from pomt_ref.vision.measurements import Measurements, Setting, Settings, write_whole
@@ -21,8 +22,9 @@ def choose(parsed: argparse.Namespace) -> int:
     """Measure, choose, and write measurements.csv, choice.json and curves.png."""
     model = _model(parsed)
     images = find_images(_data(parsed), model)
-    counts = parsed.tokens or profiling.token_counts(model, every=parsed.every)
-    settings: Settings = _settings(parsed) | {"counts": sorted(counts)}
+    # Before anything is written: a folder belongs to what was asked first.
+    counts = profiling.checked_counts(model, parsed.tokens or profiling.token_counts(model, every=parsed.every))
+    settings: Settings = _settings(parsed) | {"counts": counts}
     kept = Measurements(parsed.output, settings)
     with _progress() as progress:
         curves = profiling.profile(
@@ -36,15 +38,18 @@ def choose(parsed: argparse.Namespace) -> int:
             seed=parsed.seed,
             progress=progress,
         )
-    write_whole(
-        parsed.output / "choice.json", reports.curves_as_json(curves, settings, model.device, alpha=parsed.alpha)
-    )
+    # Shown first: a file that cannot be written takes nothing away.
     console = _console(model, parsed)
     console.print(reports.curves_table(curves))
     _told_of_images(console, curves.images, curves.unreadable, labelled=curves.labelled)
-    picture = _draw(curves, parsed, model)
     console.print(_choice(curves, alpha=parsed.alpha), markup=False, soft_wrap=True)
+    found = reports.curves_as_json(curves, settings, model.device, alpha=parsed.alpha)
+    write_whole(parsed.output / "choice.json", found)
+    picture = _draw(curves, parsed, model)
     _told_of_files(console, parsed.output, ["measurements.csv", "choice.json", *picture])
+    if curves.choice is None:
+        got = f"0 of {curves.images} at every token count: no R can be chosen"
+        raise ValuesError("choose", "CHOOSE-1", "an image that is classified right", got)
     return 0
 
 
@@ -67,10 +72,11 @@ def bench_model(parsed: argparse.Namespace) -> int:
             seed=parsed.seed,
             progress=progress,
         )
-    write_whole(parsed.output / "comparison.json", reports.comparison_as_json(found, settings, model.device))
     console = _console(model, parsed)
     console.print(reports.comparison_table(found))
     _told_of_images(console, found.images, found.unreadable, labelled=images.labelled)
+    text = reports.comparison_as_json(found, settings, model.device)
+    write_whole(parsed.output / "comparison.json", text, function="bench-model")
     _told_of_files(console, parsed.output, ["measurements.csv", "comparison.json"])
     return 0
 
@@ -92,7 +98,8 @@ def _model(parsed: argparse.Namespace) -> models.Model:
 
 def _data(parsed: argparse.Namespace) -> str:
     """The images that the option names; the packaged model has its own."""
-    return parsed.data or (models.DIGITS if parsed.model == models.DIGITS else "none")
+    own = models.DIGITS if parsed.model == models.DIGITS else "none"
+    return own if parsed.data is None else parsed.data
 
 
 def _settings(parsed: argparse.Namespace) -> dict[str, Setting]:
@@ -136,6 +143,8 @@ def _console(model: models.Model, parsed: argparse.Namespace) -> Console:
 
 def _choice(curves: profiling.Curves, *, alpha: float) -> str:
     """The answer, in one line."""
+    if curves.choice is None:
+        return "no R can be chosen: no image was classified right"
     remove, tokens = curves.choice.remove, curves.choice.tokens
     if remove == 0:
         return f"R = 0: do not prune (alpha = {alpha:g})"
@@ -159,12 +168,16 @@ def _told_of_files(console: Console, folder: Path, names: list[str]) -> None:
 
 
 def _draw(curves: profiling.Curves, parsed: argparse.Namespace, model: models.Model) -> list[str]:
-    """The picture, where matplotlib is there to draw it."""
+    """The picture, where something was chosen and matplotlib is there to draw it."""
+    if curves.choice is None:
+        return []
     try:
         from pomt_ref.vision.curves import draw_curves  # noqa: PLC0415 -- only a picture needs matplotlib
     except MissingExtraError as error:
         Console(stderr=True).print(f"no picture: {error}", markup=False, soft_wrap=True)
         return []
     title = f"{model.name}, batches of {parsed.batch_size}, {parsed.dtype} on {reports.machine(model.device)['device']}"
-    draw_curves(curves, title=title).savefig(parsed.output / "curves.png")
+    drawn = BytesIO()
+    draw_curves(curves, title=title).savefig(drawn)
+    write_whole(parsed.output / "curves.png", drawn.getvalue())
     return ["curves.png"]

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from pomt_ref.errors import OptionError
-from pomt_ref.vision.images import Images
+from pomt_ref.vision.asking import TOKEN_AXES
+from pomt_ref.vision.images import Images, one_line
 from pomt_ref.vision.measurements import Measurements
 from pomt_ref.vision.models import Model
 from pomt_ref.vision.profiling import Progress
@@ -85,9 +86,11 @@ def compare(
         A row a method.
 
     Raises:
-        OptionError: no image could be read.
+        OptionError: the last block returns no tokens, no image can be read, or what was measured before cannot be true.
     """
     names = list(methods)
+    tokens = {name: _tokens_left(model, methods[name]) for name in names}  # what does not run is told first
+    kept.require_counts("right", "agreeing")
     done, whole = 0, len(names) * (rounds + 1)
     pixels = model.random_images(batch, seed=seed)
     for repeat in range(rounds):
@@ -106,7 +109,8 @@ def compare(
             _write(kept, name, said[name], said[WHOLE][0], images)
         done += 1
         progress(f"{name} on {len(images)} images", done, whole)
-    rows = tuple(_row(kept, name, images, tokens=_tokens_left(model, methods[name])) for name in names)
+    complete = sorted(set.intersection(*(set(kept.repeats("latency", name)) for name in names)))
+    rows = tuple(_row(kept, name, images, complete, tokens=tokens[name]) for name in names)
     return Comparison(remove, rows, int(kept.all("images", WHOLE)[0]), kept.of("unreadable"))
 
 
@@ -120,7 +124,7 @@ def _classified(model: Model, images: Images, batch: int) -> tuple[Tensor, Tenso
     """The class of every image, and its label."""
     pairs = [(model.logits(pixels).argmax(dim=-1).cpu(), labels) for pixels, labels in images.batches(model, batch)]
     if not pairs:
-        unreadable = ", ".join(str(file) for file in images.unreadable)
+        unreadable = ", ".join(map(one_line, images.unreadable))
         raise OptionError(
             "compare", "CHOOSE-2", "an image that can be read", f"{len(images)} that cannot: {unreadable}"
         )
@@ -132,16 +136,17 @@ def _write(kept: Measurements, name: str, found: tuple[Tensor, Tensor], whole: T
     said, labels = found
     kept.add("right", name, 0, float((said == labels).sum()))
     kept.add("agreeing", name, 0, float((said == whole).sum()))
-    for file in images.unreadable:
-        if kept.get("unreadable", str(file), 0) is None:
-            kept.add("unreadable", str(file), 0, 1.0)
+    for file in map(one_line, images.unreadable):
+        if kept.get("unreadable", file, 0) is None:
+            kept.add("unreadable", file, 0, 1.0)
     kept.add("images", name, 0, float(len(said)))
 
 
-def _row(kept: Measurements, name: str, images: Images, *, tokens: int) -> Row:
-    """Everything that is known of one method."""
-    times, plain = kept.all("latency", name), kept.all("latency", WHOLE)
-    ratio = summary([time / of_whole for time, of_whole in zip(times, plain, strict=True)])
+def _row(kept: Measurements, name: str, images: Images, complete: Sequence[int], *, tokens: int) -> Row:
+    """Everything that is known of one method; a round that was stopped, and is not asked for again, does not count."""
+    known, known_of_whole = kept.repeats("latency", name), kept.repeats("latency", WHOLE)
+    times = [known[repeat] for repeat in complete]
+    ratio = summary([known[repeat] / known_of_whole[repeat] for repeat in complete])
     seen = kept.all("images", name)[0]
     accuracy = kept.all("right", name)[0] / seen if images.labelled else None
     return Row(name, tokens, summary(times), ratio, accuracy, kept.all("agreeing", name)[0] / seen)
@@ -149,11 +154,16 @@ def _row(kept: Measurements, name: str, images: Images, *, tokens: int) -> Row:
 
 def _tokens_left(model: Model, pruning: Pruning) -> int:
     """How many tokens the last block passes on."""
-    seen: list[int] = []
-    handle = model.blocks[-1].register_forward_hook(lambda _, __, output: seen.append(output.shape[1]))
+    seen: list[object] = []
+    handle = model.blocks[-1].register_forward_hook(lambda _, __, output: seen.append(output))
     try:
         with pruning():
             model.logits(model.random_images(1))
     finally:
         handle.remove()
-    return seen[-1]  # those before it are of the passes that tried the model
+    last = seen[-1] if seen else None  # those before it are of the passes that tried the model
+    if not isinstance(last, Tensor) or last.ndim != TOKEN_AXES:
+        expected = "a model whose last block returns tokens (batch, tokens, channels)"
+        got = tuple(last.shape) if isinstance(last, Tensor) else type(last).__name__
+        raise OptionError("compare", "CHOOSE-2", expected, f"{model.name} ({got})")
+    return last.shape[1]

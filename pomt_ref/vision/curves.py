@@ -6,7 +6,8 @@ Importing this module needs matplotlib (extra ``plots``).
 from collections.abc import Sequence
 from typing import Final
 
-from pomt_ref.errors import MissingExtraError
+from pomt_ref.choosing import Choice
+from pomt_ref.errors import MissingExtraError, ValuesError
 from pomt_ref.vision.profiling import Curves
 from pomt_ref.vision.steps import latency_steps
 
@@ -35,20 +36,28 @@ def draw_curves(curves: Curves, *, title: str, note: str = "") -> Figure:
 
     Returns:
         The figure; ``figure.savefig`` writes it.
+
+    Raises:
+        ValuesError: nothing was chosen.
     """
+    choice = curves.choice
+    if choice is None:
+        raise ValuesError("draw_curves", "CHOOSE-1", "curves with a choice", "none: no image was classified right")
     figure = Figure(figsize=(8, 8.5), dpi=100, layout="constrained")
     above, middle, below = figure.subplots(3, 1, sharex=True, height_ratios=[1.4, 1, 1])
-    _draw_latency(above, curves)
+    _draw_latency(above, curves, choice)
     what = "accuracy" if curves.labelled else "agreement with\nthe whole model"
-    _draw_curve(middle, curves, curves.accuracy, f"{what} (%)", scale=100.0)
-    _draw_curve(below, curves, curves.choice.utility, "utility U", scale=1.0)
+    _draw_curve(middle, curves.tokens, [100.0 * share for share in curves.accuracy], f"{what} (%)")
+    _draw_curve(below, curves.tokens, choice.utility, "utility U")
+    _mark(middle, choice)
+    _mark(below, choice)
     below.set_xlabel("tokens k after pruning, prefix and mean token included")
     figure.suptitle(title, fontsize=12)
     figure.supxlabel(note, fontsize=9)
     return figure
 
 
-def _draw_latency(axes: Axes, curves: Curves) -> None:
+def _draw_latency(axes: Axes, curves: Curves, choice: Choice) -> None:
     """Medians, the middle half of the measurements as a band, and the steps."""
     milliseconds = [1000 * timing.median for timing in curves.latency]
     low, high = ([1000 * value for value in side] for side in _band(curves))
@@ -66,19 +75,18 @@ def _draw_latency(axes: Axes, curves: Curves) -> None:
         axes.annotate(
             said, place, xytext=(-2, -3), textcoords="offset points", rotation=90, va="top", ha="right", fontsize=8
         )
-    _mark(axes, curves, f"R = {curves.choice.remove}: {curves.choice.tokens} of {curves.tokens[-1]} tokens")
+    _mark(axes, choice, f"R = {choice.remove}: {choice.tokens} of {curves.tokens[-1]} tokens")
 
 
-def _draw_curve(axes: Axes, curves: Curves, values: Sequence[float], label: str, *, scale: float) -> None:
-    """One curve with the choice marked."""
-    axes.plot(curves.tokens, [scale * value for value in values], color=BLUE, linewidth=1.5)
+def _draw_curve(axes: Axes, tokens: Sequence[int], values: Sequence[float], label: str) -> None:
+    """One curve."""
+    axes.plot(tokens, values, color=BLUE, linewidth=1.5)
     axes.set_ylabel(label)
-    _mark(axes, curves)
 
 
-def _mark(axes: Axes, curves: Curves, label: str | None = None) -> None:
+def _mark(axes: Axes, choice: Choice, label: str | None = None) -> None:
     """The chosen token count, as a line."""
-    axes.axvline(curves.choice.tokens, color=RED, linewidth=1.5, label=label)
+    axes.axvline(choice.tokens, color=RED, linewidth=1.5, label=label)
     axes.grid(visible=True, color="gainsboro", linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
     if label is not None:

@@ -26,6 +26,13 @@ CROPS: Final = 32
 """Crops of photographs: enough to see a model change its mind, few enough for a processor."""
 
 
+CHANNELS: Final = 3
+"""Of an image in colours; and such an image has as many axes."""
+
+LARGEST_LABEL: Final = 2**63 - 1
+"""Labels are 64-bit integers."""
+
+
 @dataclass
 class Images:
     """Where images come from, and which of them could not be read."""
@@ -76,6 +83,16 @@ class Images:
             return []
 
 
+def one_line(file: Path) -> str:
+    r"""The name of a file as it can be shown and written, whatever is in it: bytes that are no text, or a new line.
+
+    >>> print(one_line(Path("bad\udcff.png")))
+    bad\udcff.png
+    """
+    letters = (each if each.isprintable() else each.encode("unicode_escape").decode() for each in str(file))
+    return "".join(letters)
+
+
 def find_images(data: str, model: Model, *, function: str = "choose") -> Images:
     """The images that an option names.
 
@@ -90,23 +107,30 @@ def find_images(data: str, model: Model, *, function: str = "choose") -> Images:
         The images.
 
     Raises:
-        OptionError: there is no such folder, or no image in it.
+        OptionError: there is no such folder, no image in it, a class that is no label, or the model takes other images.
         MissingExtraError: Pillow, or scikit-learn for the digits, is not installed.
     """
+    if model.name != DIGITS and (len(model.image) != CHANNELS or model.image[0] != CHANNELS):
+        expected = "a model that takes images in three colours, of the shape (3, rows, columns)"
+        raise OptionError(function, "CHOOSE-2", expected, f"{model.name}, {model.image}")
     if data == "none" and model.name != DIGITS:
         crops = photographs(model)
         return Images(ready=(crops, torch.zeros(len(crops), dtype=torch.int64)), labelled=False)
-    if data in {"none", DIGITS}:
-        if model.name != DIGITS:
-            raise OptionError(
-                function, "CHOOSE-2", "images that the model was made for", f"--data digits, {model.name}"
-            )
+    if (data == DIGITS and model.name != DIGITS) or (model.name == DIGITS and data not in {"none", DIGITS}):
+        expected = "images that the model was made for (digits has its own)"
+        raise OptionError(function, "CHOOSE-2", expected, f"--data {data!r}, {model.name}")
+    if model.name == DIGITS:
         found = digits.load_digits("test")
         return Images(ready=(found.images, found.labels), labelled=data == DIGITS)
     folder = Path(data)
-    if not folder.is_dir():
-        raise OptionError(function, "CHOOSE-2", "a folder of images, one folder a class, or none", f"--data {data}")
-    files = tuple(_labelled(folder))
+    try:
+        if not data or not folder.is_dir():
+            expected = "a folder of images, one folder a class, or none"
+            raise OptionError(function, "CHOOSE-2", expected, f"--data {data!r}")
+        files = tuple(_labelled(folder, function))
+    except OSError as error:
+        got = f"{error.filename} ({error.strerror})"
+        raise OptionError(function, "CHOOSE-2", "a folder that can be read", got) from error
     if not files:
         raise OptionError(
             function, "CHOOSE-2", "images, one folder a class", f"none in {folder} (their names end in .png, .jpg, …)"
@@ -123,6 +147,8 @@ def read_image(file: Path, model: Model) -> Float[Tensor, "channels rows columns
     """
     from PIL import Image  # noqa: PLC0415 -- only a folder of images needs it
 
+    if not file.is_file():
+        raise OSError(f"{file} is no regular file")  # to open a pipe waits for ever
     with Image.open(file) as opened:
         colours = _middle(opened.convert("RGB"), model.image[-1], model.image[-2])
     pixels = torch.from_numpy(np.asarray(colours, dtype=np.float32) / 255).permute(2, 0, 1)
@@ -166,11 +192,14 @@ def _middle(image: "Image", width: int, height: int) -> "Image":
     return ImageOps.fit(image, (width, height), Image.Resampling.BICUBIC)
 
 
-def _labelled(folder: Path) -> Iterator[tuple[Path, int]]:
+def _labelled(folder: Path, function: str) -> Iterator[tuple[Path, int]]:
     """Every image of every class, in the order of their names."""
     classes = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
     for place, of_class in enumerate(classes):
         label = int(of_class.name) if _numbered(classes) else place
+        if label > LARGEST_LABEL:
+            expected = f"numbers of classes up to {LARGEST_LABEL}"
+            raise OptionError(function, "CHOOSE-2", expected, f"{one_line(of_class)}")
         yield from ((file, label) for file in sorted(of_class.rglob("*")) if file.suffix.lower() in KINDS)
 
 

@@ -15,13 +15,10 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from pomt_ref.errors import DeviceError, MissingExtraError, OptionError
-from pomt_ref.vision import digits, vit
+from pomt_ref.vision import asking, digits
 
 DIGITS: Final = "digits"
 """The name of the packaged transformer."""
-
-HALF: Final = (0.5, 0.5, 0.5)
-"""Mean and standard deviation of the pixels where a model says none."""
 
 
 @dataclass(frozen=True)
@@ -40,16 +37,18 @@ class Model:
     """The shape of one image."""
     dtype: torch.dtype
     device: torch.device
-    mean: tuple[float, ...] = HALF
+    mean: tuple[float, ...] = asking.HALF
     """Of the pixels, a channel each, that the model was trained with."""
-    deviation: tuple[float, ...] = HALF
+    deviation: tuple[float, ...] = asking.HALF
     """Of the pixels, as ``mean``."""
 
     def logits(self, images: Tensor) -> Tensor:
-        """What the model says of a batch."""
-        with torch.inference_mode():
-            logits: Tensor = self.module(images)
-        return logits
+        """What the model says of a batch.
+
+        Raises:
+            OptionError: it raises something, or returns no logits.
+        """
+        return asking.classify(self.module, images, name=self.name)
 
     def random_images(self, batch: int, *, seed: int = 0) -> Tensor:
         """Normally distributed pixels: latency does not depend on what is seen."""
@@ -80,38 +79,29 @@ def load(
         The model.
 
     Raises:
-        OptionError: there is no such model, it has no blocks that take tokens, or the weights are not its own.
+        OptionError: there is no such model, it does not say of itself what has to be known, does not run, has no blocks
+            that take tokens, or the weights are not its own.
         DeviceError: the device is not there.
         MissingExtraError: timm is not installed.
     """
     place = _device(device, function)
     torch.manual_seed(seed)
-    module = _module(name, weights, function).requires_grad_(requires_grad=False).eval().to(place, dtype)
-    image, mean, deviation = _eats(module, name, function)
-    blocks = _blocks(module, name, function)
-    prefix = getattr(module, "num_prefix_tokens", None)
-    if not isinstance(prefix, int):
-        raise OptionError(function, "CHOOSE-2", "a model with num_prefix_tokens", f"{name} ({type(module).__name__})")
-    tokens = count_tokens(module, blocks[0], torch.zeros(1, *image, dtype=dtype, device=place))
+    module = _module(name, weights, function)
+    with asking.blamed(name, f"a model that can work in {dtype} on {device}", function):
+        module = module.requires_grad_(requires_grad=False).eval().to(place, dtype)
+    image, mean, deviation = asking.eats(module, name, function)
+    blocks = asking.blocks_of(module, name, function)
+    with asking.blamed(name, "a model whose image_shape fits in memory", function):
+        images = torch.zeros(1, *image, dtype=dtype, device=place)
+    tokens = asking.count_tokens(module, blocks[0], images, name=name, function=function)
+    prefix = asking.prefix_of(module, name, function, tokens=tokens)
     return Model(name, module, blocks, prefix, tokens, image, dtype, place, mean, deviation)
-
-
-def count_tokens(module: nn.Module, block: nn.Module, images: Tensor) -> int:
-    """The length of the sequence that a block receives."""
-    seen: list[int] = []
-    handle = block.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].shape[1]))
-    try:
-        with torch.inference_mode():
-            module(images)
-    finally:
-        handle.remove()
-    return seen[0]
 
 
 def _device(name: str, function: str) -> torch.device:
     """The device, if it can work."""
     try:
-        torch.zeros(1, device=name)
+        torch.zeros(1, device=name).cpu()  # what has no values, as on meta, measures nothing
         return torch.device(name)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         told = str(error).partition("\n")[0]
@@ -144,12 +134,9 @@ def _of_user(name: str, function: str) -> nn.Module:
     """``package.module:attribute``: a model, or what makes one when it is called without arguments."""
     place, _, attribute = name.partition(":")
     expected = "package.module:attribute of a torch model, or of a function that makes one"
-    try:
+    with asking.blamed(name, expected, function):
         found = getattr(importlib.import_module(place), attribute)
         module = found if isinstance(found, nn.Module) else found()
-    except Exception as error:
-        told = f"{type(error).__name__}: {error}".partition("\n")[0]
-        raise OptionError(function, "CHOOSE-2", expected, f"{name} ({told})") from error
     if not isinstance(module, nn.Module):
         raise OptionError(function, "CHOOSE-2", expected, f"{name}, a {type(module).__name__}")
     return module
@@ -166,23 +153,3 @@ def _load_weights(module: nn.Module, weights: Path, function: str) -> None:
         raise OptionError(
             function, "CHOOSE-2", "a file with the weights of this model", f"{weights} ({told})"
         ) from error
-
-
-def _eats(module: nn.Module, name: str, function: str) -> tuple[tuple[int, ...], tuple[float, ...], tuple[float, ...]]:
-    """The shape of an image, and the mean and deviation of its pixels."""
-    if isinstance(module, vit.DigitsViT):
-        return (vit.IMAGE_SIDE, vit.IMAGE_SIDE), (0.0,), (1.0,)
-    said = getattr(module, "pretrained_cfg", None) or {}
-    image = getattr(module, "image_shape", None) or said.get("input_size")
-    if image is None:
-        expected = "a model that says what it eats (image_shape, or pretrained_cfg as timm writes it)"
-        raise OptionError(function, "CHOOSE-2", expected, f"{name} ({type(module).__name__})")
-    return tuple(image), tuple(said.get("mean", HALF)), tuple(said.get("std", HALF))
-
-
-def _blocks(module: nn.Module, name: str, function: str) -> tuple[nn.Module, ...]:
-    """The blocks, whose first one takes the token sequence."""
-    blocks = getattr(module, "blocks", None)
-    if not isinstance(blocks, nn.ModuleList | nn.Sequential) or not len(blocks):
-        raise OptionError(function, "CHOOSE-2", "a model with transformer blocks", f"{name} ({type(module).__name__})")
-    return tuple(blocks)

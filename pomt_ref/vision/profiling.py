@@ -13,7 +13,7 @@ from torch import Tensor
 
 from pomt_ref.choosing import Choice, choose_remove
 from pomt_ref.errors import CountError, OptionError
-from pomt_ref.vision.images import Images
+from pomt_ref.vision.images import Images, one_line
 from pomt_ref.vision.measurements import Measurements
 from pomt_ref.vision.models import Model
 from pomt_ref.vision.shortening import random_rows, shortened
@@ -42,8 +42,13 @@ class Curves:
     """How many images were read."""
     unreadable: tuple[str, ...]
     """Files that could not be read, and were left out."""
-    choice: Choice
-    """k*, R and U."""
+    choice: Choice | None
+    """k*, R and U; ``None`` where no image was classified right at any count: utility is then undefined."""
+
+    @property
+    def utility(self) -> tuple[float | None, ...]:
+        """U(k), where it is defined."""
+        return tuple(None for _ in self.tokens) if self.choice is None else self.choice.utility
 
 
 def token_counts(model: Model, *, every: int = 1) -> tuple[int, ...]:
@@ -57,6 +62,23 @@ def token_counts(model: Model, *, every: int = 1) -> tuple[int, ...]:
         Token counts, ascending.
     """
     return tuple(reversed(range(model.tokens, model.prefix + FEWEST_PATCHES - 1, -every)))
+
+
+def checked_counts(model: Model, counts: Sequence[int]) -> list[int]:
+    """Token counts in ascending order, if a model can be measured at them.
+
+    Arguments:
+        model: whose N and P count.
+        counts: the token counts k, P < k <= N, all different; N itself among them.
+
+    Raises:
+        CountError: a count that leaves no patch, one that comes twice, or N missing.
+    """
+    counts = sorted(counts)
+    if not counts or counts[0] <= model.prefix or counts[-1] != model.tokens or len(set(counts)) < len(counts):
+        expected = f"token counts from {model.prefix + 1} to {model.tokens}, the last one among them, each once"
+        raise CountError("profile", "CHOOSE-2", expected, f"{counts}")
+    return counts
 
 
 def profile(
@@ -88,12 +110,11 @@ def profile(
         Both curves, and the choice.
 
     Raises:
-        CountError: a count that leaves no patch, or N missing.
+        CountError: a count that leaves no patch, one that comes twice, or N missing.
+        OptionError: no image can be read, or the measurements that were found cannot be true.
     """
-    counts = sorted(counts)
-    if not counts or counts[0] <= model.prefix or counts[-1] != model.tokens:
-        expected = f"token counts from {model.prefix + 1} to {model.tokens}, the last one among them"
-        raise CountError("profile", "CHOOSE-2", expected, f"{list(counts)}")
+    counts = checked_counts(model, counts)
+    kept.require_counts("right")
     done, whole = 0, len(counts) * (rounds + 1)
     for repeat in range(rounds):
         for count in counts:
@@ -126,7 +147,7 @@ def predictions(model: Model, images: Images, count: int, *, batch: int, seed: i
             said.append(model.logits(pixels).argmax(dim=-1).cpu())
         labels.append(label)
     if not said:
-        unreadable = ", ".join(str(file) for file in images.unreadable)
+        unreadable = ", ".join(map(one_line, images.unreadable))
         raise OptionError(
             "profile", "CHOOSE-2", "an image that can be read", f"{len(images)} that cannot: {unreadable}"
         )
@@ -149,9 +170,9 @@ def _measure_accuracy(
     said, labels = predictions(model, images, count, batch=batch, seed=seed)
     expected = labels if reference is None else reference[0]
     kept.add("right", count, 0, float((said == expected).sum()))
-    for file in images.unreadable:
-        if kept.get("unreadable", str(file), 0) is None:
-            kept.add("unreadable", str(file), 0, 1.0)
+    for file in map(one_line, images.unreadable):
+        if kept.get("unreadable", file, 0) is None:
+            kept.add("unreadable", file, 0, 1.0)
     kept.add("images", count, 0, float(len(said)))
 
 
@@ -166,5 +187,6 @@ def _curves(kept: Measurements, counts: Sequence[int], *, labelled: bool, alpha:
     timings = tuple(summary(kept.all("latency", count)) for count in counts)
     images = [int(kept.all("images", count)[0]) for count in counts]
     accuracy = tuple(kept.all("right", count)[0] / seen for count, seen in zip(counts, images, strict=True))
-    choice = choose_remove(counts, [timing.median for timing in timings], accuracy, alpha=alpha)
+    medians = [timing.median for timing in timings]
+    choice = choose_remove(counts, medians, accuracy, alpha=alpha) if any(accuracy) else None
     return Curves(tuple(counts), timings, accuracy, labelled, images[0], kept.of("unreadable"), choice)

@@ -36,11 +36,12 @@ def curves_as_json(curves: Curves, settings: Settings, device: torch.device, *, 
     measured = [
         {"tokens": tokens, "latency": _timing(timing), "accuracy": accuracy, "utility": utility}
         for tokens, timing, accuracy, utility in zip(
-            curves.tokens, curves.latency, curves.accuracy, curves.choice.utility, strict=True
+            curves.tokens, curves.latency, curves.accuracy, curves.utility, strict=True
         )
     ]
     steps = [asdict(step) for step in latency_steps(curves.tokens, curves.latency)]
-    choice = {"remove": curves.choice.remove, "tokens": curves.choice.tokens, "alpha": alpha}
+    chosen = curves.choice
+    choice = None if chosen is None else {"remove": chosen.remove, "tokens": chosen.tokens, "alpha": alpha}
     seen = {"count": curves.images, "labelled": curves.labelled, "unreadable": list(curves.unreadable)}
     return _text({"choice": choice, "images": seen, "curves": measured, "steps": steps}, settings, device)
 
@@ -69,8 +70,8 @@ def curves_table(curves: Curves) -> Table:
         column.justify = "right"
     stride = max(1, len(curves.tokens) // SHOWN)
     for place in reversed(range(len(curves.tokens))):
-        tokens, timing = curves.tokens[place], curves.latency[place]
-        chosen = tokens == curves.choice.tokens
+        tokens, timing, utility = curves.tokens[place], curves.latency[place], curves.utility[place]
+        chosen = curves.choice is not None and tokens == curves.choice.tokens
         if chosen or (len(curves.tokens) - 1 - place) % stride == 0:
             cells = (
                 f"{tokens}",
@@ -78,7 +79,7 @@ def curves_table(curves: Curves) -> Table:
                 f"{1000 * timing.median:.2f}",
                 f"{1000 * timing.low:.2f} – {1000 * timing.high:.2f}",
                 f"{100 * curves.accuracy[place]:.1f}",
-                f"{curves.choice.utility[place]:.4f}",
+                "–" if utility is None else f"{utility:.4f}",
             )
             table.add_row(*cells, style="bold" if chosen else None)
     return table
