@@ -17,7 +17,7 @@ FOLDER: Final = ROOT / "build" / "latency"
 PICTURE: Final = ROOT / "docs" / "images" / "latency.png"
 COMMAND: Final = (
     *("choose", "--model", "vit_small_patch16_224", "--batch-size", "4"),
-    *("--every", "4", "--rounds", "5", "--threads", "1", "--output", str(FOLDER)),
+    *("--every", "4", "--rounds", "9", "--threads", "1", "--output", str(FOLDER)),
 )
 
 
