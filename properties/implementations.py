@@ -16,7 +16,7 @@ from pomt_ref.conformance import CallableSubject, from_queries
 from pomt_ref.pytest_plugin import SUBJECT
 from pomt_ref.streaming import prune_qkv
 from pomt_ref.testing import Case, Dtype, Gradients, Law, Method, Outcome, Subject, laws_of
-from pomt_ref.testing.rounding import Profile, normative
+from pomt_ref.testing.formats import Profile, normative
 
 DTYPES: Final[tuple[Dtype, ...]] = ("float16", "bfloat16", "float32", "float64")
 """POMT-PREC-1."""

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from pomt_ref.errors import ValuesError
 from pomt_ref.streaming import attention_sums_from_lse, prune_qkv, streaming_attention
 from pomt_ref.testing import Dtype, LayerCase, layer_cases
+from pomt_ref.testing.formats import normative
 from pomt_ref.testing.laws import (
     output_is_that_of_attention,
     streamed_sums_are_those_of_the_matrix,
     sums_from_a_logsumexp_are_those_of_the_matrix,
 )
-from pomt_ref.testing.rounding import normative
 
 from .implementations import DEVICES, DTYPES
 

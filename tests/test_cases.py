@@ -20,7 +20,7 @@ from pomt_ref.testing import FAMILIES, LAWS, Captured, Case, Dtype, Law, Shape, 
 from pomt_ref.testing.captured import load_captured
 from pomt_ref.testing.cases import make_case
 from pomt_ref.testing.family import softmax
-from pomt_ref.testing.rounding import representable
+from pomt_ref.testing.formats import representable
 from pomt_ref.testing.strategies import LARGE, PREFIXES, SMALL
 
 DTYPES: Final[tuple[Dtype, ...]] = get_args(Dtype)

@@ -18,7 +18,7 @@ from pomt_ref.cli.numbers import LONGEST, SHORTEST
 from pomt_ref.cli.parser import reworded
 from pomt_ref.conformance import call
 from pomt_ref.conformance.call import TIME_LIMIT
-from pomt_ref.testing import Dtype, laws_of, rounding
+from pomt_ref.testing import Dtype, formats, laws_of
 
 ROOT: Final = Path(__file__).parent.parent
 
@@ -567,7 +567,7 @@ class TestParser:
     def test_words_of_the_parser_are_those_of_the_laws(self) -> None:
         """Written again in the command line, which must not wait for them."""
         assert set(DTYPES) == set(get_args(Dtype))
-        assert tuple(rounding.PROFILES) == PROFILES
+        assert tuple(formats.PROFILES) == PROFILES
 
     def test_version_is_told(self, given: Given) -> None:
         assert given("--version") == (0, f"pomt-ref {__version__}\n", "")

@@ -10,8 +10,9 @@ from pomt_ref.oracle import attention_score, attention_sums, magnitude_score, sc
 from pomt_ref.testing import FAMILIES, LAWS, PROFILES, Case, Dtype, Family, Law, Shape, fixed_cases
 from pomt_ref.testing.family import Range, softmax
 from pomt_ref.testing.fixed import BRIEF, BROAD, LONG, MODELS
+from pomt_ref.testing.formats import representable
 from pomt_ref.testing.laws.reading import scores_and_bounds, separated
-from pomt_ref.testing.rounding import ORACLE, representable
+from pomt_ref.testing.rounding import ORACLE
 
 DTYPES: Final[tuple[Dtype, ...]] = get_args(Dtype)
 SHAPE: Final = Shape(batch=2, heads=3, tokens=7, features=4, channels=5, prefix=2, keep=2)

@@ -31,9 +31,9 @@ from pomt_ref.testing import (
     build_case,
     laws_of,
 )
+from pomt_ref.testing.formats import Profile, normative
 from pomt_ref.testing.laws import law
 from pomt_ref.testing.laws.reading import require_close, require_order, scores_and_bounds, separated
-from pomt_ref.testing.rounding import Profile, normative
 
 SPECIFICATION: Final = Path(__file__).parent.parent / "docs" / "specification.md"
 

@@ -376,28 +376,34 @@ class TestOthers:
             assert patched(patches).shape == (2, 24)
             assert patched.steps[0].tokens_after == 5
 
-    def test_torchvision_as_in_plain_loops(self) -> None:
+    @pytest.mark.parametrize("streaming", [False, True])
+    def test_torchvision_as_in_plain_loops(self, streaming: bool) -> None:
         sizes = {"image_size": 32, "patch_size": 8, "num_layers": 3, "num_heads": 3, "hidden_dim": 48, "mlp_dim": 96}
         model: Any = enliven(import_torchvision().models.VisionTransformer(**sizes))
         images = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(3))
         expected = torchvision_forward(copy.deepcopy(model).double(), images.double(), {1: 5})
         tokens: list[Tensor] = []
         handle = model.encoder.ln.register_forward_hook(lambda _m, _i, output: tokens.append(output))
-        with patched_model(model, remove=5, layer=1) as patched, torch.no_grad():
+        with patched_model(model, remove=5, layer=1, streaming=streaming) as patched, torch.no_grad():
             patched(images)
         handle.remove()
         assert distance(tokens[-1], expected) <= 2 * CLOSE
 
     @pytest.mark.parametrize("attention", ["sdpa", "eager"])
     @pytest.mark.parametrize(("kind", "prefix"), [("ViT", 1), ("DeiT", 2)])
-    def test_hugging_face_as_in_plain_loops(self, kind: str, prefix: int, attention: str) -> None:
+    @pytest.mark.parametrize(("streaming", "pruned"), [(False, "eager"), (True, "sdpa")])
+    def test_hugging_face_as_in_plain_loops(
+        self, kind: str, prefix: int, attention: str, streaming: bool, pruned: str
+    ) -> None:
         model = hugging_face_model(kind, attn_implementation=attention)
         inner = getattr(model, kind.lower())
         images = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(4))
         twin = copy.deepcopy(inner).double()
         expected = hugging_face_forward(twin, images.double(), {0: 5, 1: 4}, prefix=prefix)
         config, whole = inner.layers[0].attention.config, model(images).logits
-        with patched_model(model, remove=[5, 4], layer=[0, 1]) as patched, torch.no_grad():
+        with patched_model(model, remove=[5, 4], layer=[0, 1], streaming=streaming) as patched, torch.no_grad():
+            implementations = [layer.attention.config._attn_implementation for layer in inner.layers]  # noqa: SLF001 -- what transformers calls it
+            assert implementations == [pruned, pruned, attention], "a layer that does not prune attends as it did"
             outputs = patched(images, output_hidden_states=True)
             assert distance(inner.layernorm(outputs.hidden_states[-1]), expected) <= 2 * CLOSE
             lengths = [(step.prefix, step.tokens_after - step.prefix) for step in patched.steps]

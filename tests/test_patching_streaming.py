@@ -21,14 +21,13 @@ from pomt_ref.vision.methods import Method, Options, Ties
 from pomt_ref.vision.patching import PatchedModel, patch
 from pomt_ref.vision.streamed import class_attention, prune_streamed
 from tests.patched_models import CLOSE, anatomy, distance, patched_model
-from tests.plain_pomt import encoder_forward, hugging_face_forward, timm_forward, torchvision_forward
+from tests.plain_pomt import encoder_forward, timm_forward
 from tests.real_models import (
     FAMILIES,
     encoder,
     enliven,
     hugging_face_model,
     images_for,
-    import_torchvision,
     timm_model,
 )
 
@@ -143,35 +142,6 @@ class TestOthers:
         matrix, streamed = both(model, x, remove=4, prefix=0)
         assert distance(streamed, matrix) <= CLOSE
 
-    def test_torchvision(self) -> None:
-        sizes = {"image_size": 32, "patch_size": 8, "num_layers": 3, "num_heads": 3, "hidden_dim": 48, "mlp_dim": 96}
-        model: Any = enliven(import_torchvision().models.VisionTransformer(**sizes))
-        images = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(3))
-        expected = torchvision_forward(copy.deepcopy(model).double(), images.double(), {1: 5})
-        tokens: list[Tensor] = []
-        handle = model.encoder.ln.register_forward_hook(lambda _m, _i, output: tokens.append(output))
-        with patched_model(model, remove=5, layer=1, streaming=True) as patched, torch.no_grad():
-            patched(images)
-        handle.remove()
-        assert distance(tokens[-1], expected) <= 2 * CLOSE
-
-    @pytest.mark.parametrize("attention", ["sdpa", "eager"])
-    @pytest.mark.parametrize(("kind", "prefix"), [("ViT", 1), ("DeiT", 2)])
-    def test_hugging_face(self, kind: str, prefix: int, attention: str) -> None:
-        model = hugging_face_model(kind, attn_implementation=attention)
-        inner = getattr(model, kind.lower())
-        images = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(4))
-        twin = copy.deepcopy(inner).double()
-        expected = hugging_face_forward(twin, images.double(), {0: 5, 1: 4}, prefix=prefix)
-        config, whole = inner.layers[0].attention.config, model(images).logits
-        with patched_model(model, remove=[5, 4], layer=[0, 1], streaming=True) as patched, torch.no_grad():
-            implementations = [layer.attention.config._attn_implementation for layer in inner.layers]  # noqa: SLF001 -- what transformers calls it
-            assert implementations == ["sdpa", "sdpa", attention], "a layer that does not prune attends as it did"
-            outputs = patched(images, output_hidden_states=True)
-            assert distance(inner.layernorm(outputs.hidden_states[-1]), expected) <= 2 * CLOSE
-        assert inner.layers[0].attention.config is config
-        assert torch.equal(model(images).logits, whole)
-
 
 class TestModes:
     """The same in every mode that torch has; a dropout of attention is no hindrance, for queries and keys have none."""
@@ -248,7 +218,8 @@ class TestModes:
         with torch.no_grad():
             for each in maps:
                 each.mul_(200)
-        patch(model, remove=[3, 1, 2], prefix=1, streaming=True).unpatch()
+        with patched_model(model, remove=[3, 1, 2], prefix=1, streaming=True) as patched:
+            assert patched.removes == (3, 1, 2)
 
     @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])
     def test_parameters_in_another_dtype(self, dtype: torch.dtype) -> None:
@@ -360,20 +331,24 @@ def largest_allocation(run: Callable[[], object]) -> int:
 class TestMemory:
     """No tensor of N x N numbers is made, not even for one head; where attention is read, all heads are."""
 
-    def held(self, model: nn.Module, given: Tensor, tokens: int, **options: Any) -> None:  # noqa: ANN401 -- what patch takes
-        """The largest tensor of a pass that prunes in every block, against the matrix of one head."""
+    def squares(self, model: nn.Module, given: Tensor, tokens: int, **options: Any) -> tuple[float, float]:  # noqa: ANN401 -- what patch takes
+        """The largest tensors of passes, in matrices of one head: the least where attention is read, the most else."""
         square = tokens**2 * given.element_size()
+        read, streamed = [], []
         for gradients in (True, False):
             with torch.set_grad_enabled(gradients):
                 with patched_model(model, **options) as patched:
-                    assert largest_allocation(partial(patched, given)) >= 3 * square
+                    read.append(largest_allocation(partial(patched, given)) / square)
                 with patched_model(model, streaming=True, **options) as patched:
-                    assert 0 < largest_allocation(partial(patched, given)) < square / 2
+                    streamed.append(largest_allocation(partial(patched, given)) / square)
+        return min(read), max(streamed)
 
     @pytest.mark.parametrize("method", METHODS)
     def test_timm(self, method: Method) -> None:
         model = timm_model("query and key norms", img_size=384)
-        self.held(model, images_for(model, 1), 577, remove=[3, 1, 5], method=method)
+        read, streamed = self.squares(model, images_for(model, 1), 577, remove=[3, 1, 5], method=method)
+        assert read >= 3
+        assert 0 < streamed < 0.5
 
     @pytest.mark.parametrize("batch_first", [True, False])
     @pytest.mark.parametrize("norm_first", [True, False])
@@ -381,11 +356,15 @@ class TestMemory:
         """Its path for evaluation, which makes the matrix in one kernel, is not taken."""
         model = encoder(norm_first=norm_first, batch_first=batch_first)
         x = torch.randn(1, 600, 24)
-        self.held(model, x if batch_first else x.transpose(0, 1), 600, remove=[3, 1, 5], prefix=1)
+        read, streamed = self.squares(model, x if batch_first else x.transpose(0, 1), 600, remove=[3, 1, 5], prefix=1)
+        assert read >= 3
+        assert 0 < streamed < 0.5
 
     def test_transformers(self) -> None:
         model = hugging_face_model("ViT", image_size=192, attn_implementation="eager")
-        self.held(model, torch.randn(1, 3, 192, 192), 577, remove=[3, 1, 5])
+        read, streamed = self.squares(model, torch.randn(1, 3, 192, 192), 577, remove=[3, 1, 5])
+        assert read >= 3
+        assert 0 < streamed < 0.5
 
     @pytest.mark.parametrize("streaming", [False, True])
     def test_what_was_read_is_not_held_while_the_mlp_runs(self, streaming: bool) -> None:

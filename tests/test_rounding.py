@@ -7,18 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from pomt_ref.testing.rounding import (
-    FORMATS,
-    ORACLE,
-    PROFILES,
-    Dtype,
-    Profile,
-    mean_bound,
-    normative,
-    representable,
-    score_bound,
-    sum_bound,
-)
+from pomt_ref.testing.formats import FORMATS, PROFILES, Dtype, Profile, normative, representable
+from pomt_ref.testing.rounding import ORACLE, mean_bound, score_bound, sum_bound
 
 DTYPES: Final[tuple[Dtype, ...]] = get_args(Dtype)
 

@@ -13,7 +13,7 @@ LONGEST: Final = 1e6
 
 DTYPES: Final = ("float16", "bfloat16", "float32", "float64")
 PROFILES: Final = ("float64", "float32", "float32/float16", "float32/bfloat16", "float16", "bfloat16")
-"""As in :mod:`pomt_ref.testing.rounding`, which takes too long to import here; a test holds them together."""
+"""As in :mod:`pomt_ref.testing.formats`, which takes too long to import here; a test holds them together."""
 
 
 def positive(text: str) -> int:

@@ -10,7 +10,7 @@ import torch
 from pomt_ref.conformance.errors import SubjectError
 from pomt_ref.conformance.units import Shard
 from pomt_ref.testing import FAMILIES, Captured, Dtype, Law, Method, laws_of
-from pomt_ref.testing.rounding import representable
+from pomt_ref.testing.formats import representable
 
 DTYPES: Final[tuple[Dtype, ...]] = get_args(Dtype)
 """The dtypes of POMT-PREC-1, by name."""

@@ -18,7 +18,7 @@ from pomt_ref.conformance.report import Failure, Report
 from pomt_ref.conformance.schema import mismatches, parsed
 from pomt_ref.conformance.subject import CallableSubject
 from pomt_ref.testing import PROFILES, Case, Method, ProfileName, Shape, laws_of
-from pomt_ref.testing.rounding import representable
+from pomt_ref.testing.formats import representable
 
 FORMAT: Final = "pomt_ref case 1"
 """Written into every file; another one is refused."""

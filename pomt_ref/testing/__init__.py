@@ -9,9 +9,9 @@ from pomt_ref.testing.cases import Case, Shape
 from pomt_ref.testing.evidence import GRADES, Evidence, Grade
 from pomt_ref.testing.families import FAMILIES, Family
 from pomt_ref.testing.fixed import fixed_cases
+from pomt_ref.testing.formats import PROFILES, Dtype, Profile, ProfileName, normative
 from pomt_ref.testing.laws import LAWS, Law, laws_of, require_admissible
 from pomt_ref.testing.queries import LAYER_FAMILIES, LayerCase, LayerShape, build_layer, layer_cases
-from pomt_ref.testing.rounding import PROFILES, Dtype, Profile, ProfileName, normative
 from pomt_ref.testing.strategies import cases, shapes
 from pomt_ref.testing.subject import Gradients, Method, Outcome, Subject
 from pomt_ref.testing.violation import InapplicableError, LawViolation, NotOfferedError

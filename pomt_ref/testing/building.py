@@ -6,7 +6,7 @@ from typing import Final, get_args
 from pomt_ref.errors import CountError, KindError, OptionError
 from pomt_ref.testing.cases import Case, Shape
 from pomt_ref.testing.families import FAMILIES
-from pomt_ref.testing.rounding import Dtype
+from pomt_ref.testing.formats import Dtype
 
 AXES: Final = tuple(field.name for field in fields(Shape))
 """What a shape consists of."""

@@ -10,7 +10,7 @@ from safetensors import SafetensorError, safe_open
 
 from pomt_ref.errors import ShapeError, ValuesError
 from pomt_ref.testing.cases import Case, Shape, make_case
-from pomt_ref.testing.rounding import Dtype
+from pomt_ref.testing.formats import Dtype
 
 DIGITS: Final = 9
 """Of the largest number of prefix tokens that is read."""

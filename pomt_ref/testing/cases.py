@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from pomt_ref import oracle
-from pomt_ref.testing.rounding import Dtype, representable
+from pomt_ref.testing.formats import Dtype, representable
 
 
 @dataclass(frozen=True)

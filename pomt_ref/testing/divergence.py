@@ -14,9 +14,9 @@ from jaxtyping import Float64
 from pomt_ref import oracle
 from pomt_ref.testing import rounding
 from pomt_ref.testing.cases import Case
+from pomt_ref.testing.formats import Profile
 from pomt_ref.testing.laws.gathering import no_scores, require_copies, require_partition
 from pomt_ref.testing.laws.reading import readings, require_close, require_mean, require_shape
-from pomt_ref.testing.rounding import Profile
 from pomt_ref.testing.subject import Outcome
 from pomt_ref.testing.violation import LawViolation
 

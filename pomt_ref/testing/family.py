@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from pomt_ref.testing.cases import Case, Shape, make_case
-from pomt_ref.testing.rounding import Dtype
+from pomt_ref.testing.formats import Dtype
 
 Tensors = tuple[
     Float64[np.ndarray, "batch tokens channels"],

@@ -7,8 +7,8 @@ from typing import Final
 
 from pomt_ref.testing.cases import Case, Shape
 from pomt_ref.testing.families import FAMILIES
+from pomt_ref.testing.formats import Dtype
 from pomt_ref.testing.laws.law import Law
-from pomt_ref.testing.rounding import Dtype
 
 BRIEF: Final = (
     Shape(batch=9, heads=3, tokens=24, features=96, channels=272, prefix=4, keep=12),

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from jaxtyping import Float64
 
 from pomt_ref import oracle
-from pomt_ref.testing.rounding import Dtype, normative, representable
+from pomt_ref.testing.formats import Dtype, normative, representable
 
 Array = Float64[np.ndarray, "..."]
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from pomt_ref.testing.captured import Captured
 from pomt_ref.testing.cases import Case, Shape
 from pomt_ref.testing.families import FAMILIES
+from pomt_ref.testing.formats import Dtype
 from pomt_ref.testing.laws.law import Law, Sizes
-from pomt_ref.testing.rounding import Dtype
 
 Draw = Callable[..., Any]
 """Hypothesis's ``DrawFn``, a protocol that run-time checkers of annotations cannot check."""

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from pomt_ref.testing.cases import Case
-from pomt_ref.testing.rounding import Dtype, Profile
+from pomt_ref.testing.formats import Dtype, Profile
 
 Method = Literal["pomt", "topk", "evit"]
 """Which of the three algorithms an implementation claims to be."""

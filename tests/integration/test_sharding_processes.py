@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from pomt_ref import oracle
-from pomt_ref.testing import rounding
+from pomt_ref.testing import formats, rounding
 from tests.sharded_work import both, dying, late, layer, run
 
 DTYPES = ("torch.float16", "torch.bfloat16", "torch.float32", "torch.float64")
@@ -51,7 +51,7 @@ class TestQueries:
         expected = oracle.score(attn, v, prefix=2)
         scores, _ = worlds[4][0]["queries"][dtype]
         found = np.array([float.fromhex(each) for each in scores]).reshape(expected.shape)
-        profile = rounding.PROFILES["float64" if dtype == "torch.float64" else "float32"]
+        profile = formats.PROFILES["float64" if dtype == "torch.float64" else "float32"]
         bound = rounding.score_bound(oracle.attention_sums(attn, prefix=2), v.max(axis=1), prefix=2, profile=profile)
         assert (np.abs(found - expected) <= bound).all()
 

@@ -16,7 +16,7 @@ from jaxtyping import Float64
 from pomt_ref.conformance.vectors.errors import Fault, VectorsError
 from pomt_ref.testing import Case, Dtype, Family, Shape
 from pomt_ref.testing.cases import make_case
-from pomt_ref.testing.rounding import representable
+from pomt_ref.testing.formats import representable
 
 WIGGLE: Final = 2.0**-43
 """Relative: how far the same draw may differ between machines. Between instruction sets of one machine, with and

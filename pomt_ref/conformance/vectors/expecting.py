@@ -11,9 +11,10 @@ from pomt_ref import oracle
 from pomt_ref.conformance.vectors.drawing import WIGGLE
 from pomt_ref.conformance.vectors.vector import Cut, Expected
 from pomt_ref.testing import Case, Method, normative
+from pomt_ref.testing.formats import representable
 from pomt_ref.testing.laws.fusing import fused_bound
 from pomt_ref.testing.laws.reading import class_scores_and_bounds, scores_and_bounds
-from pomt_ref.testing.rounding import mean_bound, representable
+from pomt_ref.testing.rounding import mean_bound
 
 BOUND_BITS: Final = 12
 """Significant bits of a bound. Bounds are rounded up: what they allow stays allowed."""

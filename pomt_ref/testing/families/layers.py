@@ -17,7 +17,7 @@ from pomt_ref.testing.family import (
     values,
     weights,
 )
-from pomt_ref.testing.rounding import PROFILES
+from pomt_ref.testing.formats import PROFILES
 
 ATTEMPTS: Final = 40
 """How often distinct scores are drawn anew before the last draw is taken as it is."""

@@ -8,7 +8,7 @@ import numpy as np
 from pomt_ref.testing import rounding
 from pomt_ref.testing.cases import Shape
 from pomt_ref.testing.family import Tensors, by_key, even_attention, even_values, family, gaussian_tokens, weights
-from pomt_ref.testing.rounding import PROFILES, ProfileName, representable
+from pomt_ref.testing.formats import PROFILES, ProfileName, representable
 
 
 @family("ties")

@@ -7,6 +7,7 @@ from typing import Literal
 
 from pomt_ref.testing.cases import Case
 from pomt_ref.testing.evidence import Evidence
+from pomt_ref.testing.formats import Profile, normative
 from pomt_ref.testing.laws.fusing import require_fused
 from pomt_ref.testing.laws.gathering import require_copies, require_partition, require_untouched, waived_order
 from pomt_ref.testing.laws.reading import (
@@ -19,7 +20,6 @@ from pomt_ref.testing.laws.reading import (
     require_shape,
     scores_and_bounds,
 )
-from pomt_ref.testing.rounding import Profile, normative
 from pomt_ref.testing.subject import Method, Outcome
 
 

@@ -4,12 +4,12 @@ import numpy as np
 from jaxtyping import Float64
 
 from pomt_ref import oracle
-from pomt_ref.testing import rounding
+from pomt_ref.testing import formats, rounding
 from pomt_ref.testing.admissible import Reading
 from pomt_ref.testing.cases import Case
 from pomt_ref.testing.evidence import Evidence
+from pomt_ref.testing.formats import Profile
 from pomt_ref.testing.laws.reading import Scores, require_close
-from pomt_ref.testing.rounding import Profile
 from pomt_ref.testing.subject import Outcome
 
 
@@ -37,7 +37,7 @@ def fused_bound(
     normalise: bool,
 ) -> Float64[np.ndarray, " channels"]:
     """A score is a mean of H terms; then its product with x, the sum, and normalised a sum of scores and a quotient."""
-    stored = rounding.FORMATS[case.dtype]
+    stored = formats.FORMATS[case.dtype]
     unit, tiny = profile.arithmetic.unit, profile.arithmetic.tiny
     score = (1 + (case.shape.heads - 1) * unit) * (1 + unit) ** 2
     relative = score * (1 + unit) * (1 + (len(rows) - 1) * unit)

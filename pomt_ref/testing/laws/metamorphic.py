@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Float64
 
-from pomt_ref.testing import rounding
+from pomt_ref.testing import formats, rounding
 from pomt_ref.testing.cases import Case
 from pomt_ref.testing.evidence import Evidence
 from pomt_ref.testing.laws.admissible import require_admissible
@@ -181,7 +181,7 @@ def _quotient_bound(
     quotient: Float64[np.ndarray, "*axes"], case: Case, subject: Subject
 ) -> Float64[np.ndarray, "*axes"]:
     """A weight over m: two roundings a row, for a mean that is updated row by row, and two for the store."""
-    stored, unit = rounding.FORMATS[case.dtype], subject.profile(case.dtype).arithmetic.unit
+    stored, unit = formats.FORMATS[case.dtype], subject.profile(case.dtype).arithmetic.unit
     relative = (1 + unit) ** (2 * case.shape.discarded + 2) * (1 + stored.unit) ** 2 - 1 + rounding.ORACLE
     bound: Float64[np.ndarray, "*axes"] = np.abs(quotient) * relative + stored.tiny
     return bound

@@ -13,7 +13,7 @@ from pomt_ref.testing import rounding
 from pomt_ref.testing.admissible import Disorder, Reading, first_disorder, intervals, read_rows, worst_exchange
 from pomt_ref.testing.cases import Case
 from pomt_ref.testing.evidence import Evidence, Grade
-from pomt_ref.testing.rounding import Profile
+from pomt_ref.testing.formats import Profile
 from pomt_ref.testing.subject import Outcome
 from pomt_ref.testing.violation import InapplicableError, LawViolation
 

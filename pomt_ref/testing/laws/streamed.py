@@ -9,17 +9,10 @@ from jaxtyping import Float64
 
 from pomt_ref import oracle
 from pomt_ref.testing.evidence import Evidence
+from pomt_ref.testing.formats import FORMATS, normative
 from pomt_ref.testing.laws.reading import require_close
 from pomt_ref.testing.queries import LayerCase
-from pomt_ref.testing.rounding import (
-    ARGUMENT_ROUNDINGS,
-    EXP_ULPS,
-    FORMATS,
-    ORACLE,
-    normative,
-    softmax_growth,
-    sum_bound,
-)
+from pomt_ref.testing.rounding import ARGUMENT_ROUNDINGS, EXP_ULPS, ORACLE, softmax_growth, sum_bound
 
 Matrix = Float64[np.ndarray, "batch heads tokens tokens"]
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from pomt_ref.testing.rounding import Dtype
+from pomt_ref.testing.formats import Dtype
 from pomt_ref.testing.subject import Method
 
 

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from pomt_ref.testing.mutants.faults import attention, calls, magnitude, means, ranking, rows, siblings
+from pomt_ref.testing.mutants.faults import attention, calls, counts, magnitude, means, ranking, rows, siblings
 from pomt_ref.testing.mutants.mutant import Mutant
 
 FAULTS: Final[tuple[Mutant, ...]] = (
@@ -13,7 +13,8 @@ FAULTS: Final[tuple[Mutant, ...]] = (
     *ranking.ORDERS,
     *ranking.PRECISION,
     *rows.ROWS,
-    *rows.COUNTS,
+    *rows.LENGTHS,
+    *counts.COUNTS,
     *means.MEANS,
     *means.GRADIENTS,
     *calls.CALLS,

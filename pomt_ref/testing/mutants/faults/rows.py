@@ -62,21 +62,6 @@ def _flushed(rows: Rows) -> Rows:
     return torch.where(rows.abs() < smallest, torch.zeros_like(rows).copysign(rows), rows)
 
 
-def _counted(count: Callable[[int, int], int]) -> Callable[..., Rows]:
-    """Another T, made of T and P."""
-
-    def prune(x: Rows, attn: Attention, v: Values, *, prefix: int, keep: int) -> Rows:
-        most = x.shape[1] - prefix - 1
-        return Step()(x, attn, v, prefix=prefix, keep=min(max(count(keep, prefix), 0), most))
-
-    return prune
-
-
-def _unpruned_at_zero(x: Rows, attn: Attention, v: Values, *, prefix: int, keep: int) -> Rows:
-    """Erratum 2: where no patch token is kept, the input comes back as it is."""
-    return x if keep == 0 else Step()(x, attn, v, prefix=prefix, keep=keep)
-
-
 def _flattened(x: Rows, attn: Attention, v: Values, *, prefix: int, keep: int) -> torch.Tensor:
     """Two axes of three."""
     return Step()(x, attn, v, prefix=prefix, keep=keep).flatten(0, 1)
@@ -216,43 +201,23 @@ ROWS: Final = (
 )
 """POMT-PRUNE-2 and POMT-PRUNE-4."""
 
-COUNTS: Final = (
-    *(
-        Mutant(name, "POMT-PRUNE-1", description, function)
-        for name, description, function in (
-            ("no mean row", "Nothing is appended.", _rows(lambda prefix, kept, _mean: (prefix, kept))),
-            (
-                "mean row twice",
-                "The mean is appended twice.",
-                _rows(lambda prefix, kept, mean: (prefix, kept, mean, mean)),
-            ),
-            ("prefix pruned", "Prefix rows are left out.", _rows(lambda _prefix, kept, mean: (kept, mean))),
-            (
-                "samples in one row",
-                "Batch and tokens are one axis.",
-                _flattened,
-            ),
-            ("no mean of one", "A single discarded token gets no row.", _no_mean_of_one),
-            ("one token too few", "T - 1 tokens are kept.", Step(cut=_one_short)),
-        )
-    ),
-    *(
-        Mutant(name, "POMT-COUNT-1", description, function)
-        for name, description, function in (
-            (
-                "length of one prefix token",
-                "T is counted as if the prefix were one token (erratum 1).",
-                _counted(lambda keep, prefix: keep + prefix - 1),
-            ),
-            ("prefix counted as kept", "T includes the prefix.", _counted(lambda keep, prefix: keep - prefix)),
-            (
-                "one token too many",
-                "T + 1 tokens are kept: R go, and not one more.",
-                _counted(lambda keep, _prefix: keep + 1),
-            ),
-            ("one kept at least", "T = 0 is taken for T = 1.", _counted(lambda keep, _prefix: max(keep, 1))),
-            ("nothing pruned when nothing is kept", "T = 0 gives the input back (erratum 2).", _unpruned_at_zero),
-        )
-    ),
+LENGTHS: Final = tuple(
+    Mutant(name, "POMT-PRUNE-1", description, function)
+    for name, description, function in (
+        ("no mean row", "Nothing is appended.", _rows(lambda prefix, kept, _mean: (prefix, kept))),
+        (
+            "mean row twice",
+            "The mean is appended twice.",
+            _rows(lambda prefix, kept, mean: (prefix, kept, mean, mean)),
+        ),
+        ("prefix pruned", "Prefix rows are left out.", _rows(lambda _prefix, kept, mean: (kept, mean))),
+        (
+            "samples in one row",
+            "Batch and tokens are one axis.",
+            _flattened,
+        ),
+        ("no mean of one", "A single discarded token gets no row.", _no_mean_of_one),
+        ("one token too few", "T - 1 tokens are kept.", Step(cut=_one_short)),
+    )
 )
-"""POMT-PRUNE-1 and POMT-COUNT-1."""
+"""POMT-PRUNE-1: how many rows there are, and of which kinds."""
