@@ -15,12 +15,16 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from pomt_ref.errors import CountError, DeviceError, MissingExtraError, OptionError
+from pomt_ref.vision import asking
+from pomt_ref.vision.digits import load_model
+from pomt_ref.vision.errors import ModelError
 from pomt_ref.vision.images import find_images, read_image
 from pomt_ref.vision.models import Model, load
 from pomt_ref.vision.shortening import random_rows, shortened
 from pomt_ref.vision.vit import DigitsViT
 from tests import made_models
 from tests.made_models import Tiny
+from tests.patched_models import patched_model
 
 
 @pytest.fixture
@@ -114,6 +118,21 @@ class TestLoad:
     def test_what_cannot_be_measured_is_told(self, name: str, told: str) -> None:
         with pytest.raises(OptionError, match=told):
             load(name)
+
+    def test_patched_model_is_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        with patched_model(load_model(), remove=4) as patched:
+            for found in (patched, patched.model):
+                monkeypatch.setattr(made_models, "made", found, raising=False)
+                with pytest.raises(ModelError, match=r"^choose: expected an unpatched model: .*in Block\)$"):
+                    load("tests.made_models:made")
+
+    def test_image_of_timm_is_of_the_size_that_the_model_was_made_with(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        model = made_models.says(image_shape=None, pretrained_cfg={"input_size": (3, 224, 224)})
+        embedding = SimpleNamespace(img_size=(8, 8))
+        monkeypatch.setattr(model, "patch_embed", embedding, raising=False)
+        assert asking.eats(model, "made", "choose")[0] == (3, 8, 8)
+        embedding.img_size = None
+        assert asking.eats(model, "made", "choose")[0] == (3, 224, 224)
 
     @pytest.mark.parametrize(
         ("values", "told"),

@@ -1,7 +1,7 @@
 """What a model says of itself and does with an image, asked before it is measured; its errors are told in one line."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from operator import index
 from typing import Final
@@ -89,7 +89,7 @@ def eats(module: nn.Module, name: str, function: str) -> tuple[tuple[int, ...], 
     expected = "a model that says what it eats (image_shape, or pretrained_cfg as timm writes it)"
     with blamed(name, expected, function):
         said = getattr(module, "pretrained_cfg", None) or {}
-        shape = getattr(module, "image_shape", None) or said.get("input_size")
+        shape = getattr(module, "image_shape", None) or _of_timm(module, said.get("input_size"))
         image = None if shape is None else tuple(index(side) for side in shape)
         mean, deviation = (tuple(map(float, said.get(which, HALF))) for which in ("mean", "std"))
     if image is None:
@@ -100,6 +100,12 @@ def eats(module: nn.Module, name: str, function: str) -> tuple[tuple[int, ...], 
     if lengths or not all(map(math.isfinite, mean)) or not all(0 < each < math.inf for each in deviation):
         raise OptionError(function, "CHOOSE-2", expected, f"{name} (mean {mean}, std {deviation})")
     return image, mean, deviation
+
+
+def _of_timm(module: nn.Module, trained: Sequence[int] | None) -> Sequence[int] | None:
+    """The image of a model of timm: as it was trained, but for the size that this one was made with (``img_size``)."""
+    size: Sequence[int] | None = getattr(getattr(module, "patch_embed", None), "img_size", None)
+    return trained if trained is None or size is None else (trained[0], *size)
 
 
 def blocks_of(module: nn.Module, name: str, function: str) -> tuple[nn.Module, ...]:

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from operator import index
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,18 @@ from pomt_ref.vision.splicing import Splice, StepFunction
 CLAUSE = "CHOOSE-3"
 
 
+def refuse_patched(model: nn.Module, function: str) -> None:
+    """A model without a step in it.
+
+    Raises:
+        ModelError: it prunes already.
+    """
+    for module in model.modules():
+        if _is_patched(module):
+            got = f"one that is patched already (in {type(module).__name__})"
+            raise ModelError(function, CLAUSE, "an unpatched model: unpatch it first", got)
+
+
 def refuse_unusable(model: nn.Module) -> None:
     """A module with values, neither compiled nor patched.
 
@@ -29,9 +42,7 @@ def refuse_unusable(model: nn.Module) -> None:
         if type(module).__name__ == "OptimizedModule" or vars(module).get("_compiled_call_impl") is not None:
             expected, got = "a model that is compiled after it is patched", f"a compiled {type(module).__name__}"
             raise ModelError("patch", CLAUSE, expected, got)
-        if _is_patched(module):
-            got = f"one that is patched already (in {type(module).__name__})"
-            raise ModelError("patch", CLAUSE, "an unpatched model: unpatch it first", got)
+    refuse_patched(model, "patch")
     if any(parameter.is_meta for parameter in model.parameters()):
         raise DeviceError("patch", CLAUSE, "a model with values", "parameters on the meta device")
 
@@ -39,10 +50,12 @@ def refuse_unusable(model: nn.Module) -> None:
 def example_for(model: nn.Module, encoder: Encoder, *, tokens: int) -> Tensor:
     """Noise of the shape that the model takes, in the dtype and on the device of its parameters.
 
+    The model's own ``image_shape`` comes before what its blocks and their owner tell.
+
     Raises:
-        OptionError: the model does not say what it takes.
+        OptionError: the model does not say what it takes, or what it says is no shape.
     """
-    shape = encoder.kind.shape(encoder.owner, model, tokens=tokens)
+    shape = _image_shape(model) or encoder.kind.shape(encoder.owner, model, tokens=tokens)
     if shape is None:
         expected = "example=, an input to try the model on"
         raise OptionError("patch", CLAUSE, expected, "a model that does not say its own")
@@ -109,6 +122,20 @@ def rehearse(model: nn.Module, example: Tensor, expected: str) -> None:
     except Exception as error:
         told = f"{type(error).__name__}: {error}".partition("\n")[0]
         raise ModelError("patch", CLAUSE, expected, told) from error
+
+
+def _image_shape(model: nn.Module) -> tuple[int, ...] | None:
+    """One image of the shape that a model says it takes, if it does."""
+    said: object = getattr(model, "image_shape", None)
+    if said is None:
+        return None
+    try:
+        sides = tuple(index(side) for side in said)  # type: ignore[attr-defined] # whatever it is; else a TypeError
+    except TypeError:
+        sides = ()
+    if not sides or min(sides) < 1:
+        raise OptionError("patch", CLAUSE, "image_shape, (channels, rows, columns)", f"image_shape={said!r}")
+    return (1, *sides)
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from pomt_ref.errors import DeviceError, MissingExtraError, OptionError
 from pomt_ref.vision import asking, digits
+from pomt_ref.vision.examining import refuse_patched
 
 DIGITS: Final = "digits"
 """The name of the packaged transformer."""
@@ -79,6 +80,7 @@ def load(
         The model.
 
     Raises:
+        ModelError: it is patched already.
         OptionError: there is no such model, it does not say of itself what has to be known, does not run, has no blocks
             that take tokens, or the weights are not its own.
         DeviceError: the device is not there.
@@ -87,6 +89,7 @@ def load(
     place = _device(device, function)
     torch.manual_seed(seed)
     module = _module(name, weights, function)
+    refuse_patched(module, function)
     with asking.blamed(name, f"a model that can work in {dtype} on {device}", function):
         module = module.requires_grad_(requires_grad=False).eval().to(place, dtype)
     image, mean, deviation = asking.eats(module, name, function)

@@ -106,8 +106,10 @@ def patch(
             at all. One for every block of ``layer``; a sequence without ``layer`` has one for every block there is.
         layer: index of the block, or of several; ``None`` for the one after a quarter of the depth, index 3 of 12.
         method: POMT, Top-K or EViT.
-        prefix: P; ``None`` for what the model says. A bare ``torch.nn.TransformerEncoder`` says nothing.
-        example: an input to try the model on, for models that do not say what they take.
+        prefix: P; ``None`` for what the model says: timm, torchvision and transformers do, another model by an
+            attribute ``num_prefix_tokens``. A bare ``torch.nn.TransformerEncoder`` says nothing.
+        example: an input to try the model on, for models that do not say what they take, by ``image_shape`` (channels,
+            rows, columns) or as their library does.
         normalisation: POMT-ATT-2, see :func:`pomt_ref.attention_score`.
         class_index: SIB-1, the row of the class token for Top-K and EViT.
         normalise: EVIT-1, see :func:`pomt_ref.evit_prune`.
@@ -144,7 +146,7 @@ def patch(
     if example is not None and not isinstance(example, Tensor):
         raise KindError("patch", "CHOOSE-3", "example, a torch.Tensor", type(example).__name__)
     removes = plan(remove, layer, depth=len(encoder.blocks))
-    rows = _prefix(encoder.kind.prefix(encoder.owner) if prefix is None else prefix)
+    rows = _prefix(prefix, encoder.kind.prefix(encoder.owner), getattr(model, "num_prefix_tokens", None))
     options = Options(method, normalisation, class_index, normalise, ties, check)
     options.verify("patch", prefix=rows)
     if example is None:
@@ -175,8 +177,9 @@ def _rehearsed(model: nn.Module, places: Sequence[tuple[Layer, Splice]], example
     return PatchedModel(model, places)
 
 
-def _prefix(said: object) -> int:
-    """P, which someone has to say."""
+def _prefix(*sources: object) -> int:
+    """P, by the first who says it."""
+    said = next((source for source in sources if source is not None), None)
     if said is None:
         expected = "prefix=, the number of prefix tokens"
         raise OptionError("patch", "CHOOSE-3", expected, "a model that does not say its own")

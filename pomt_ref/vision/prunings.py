@@ -50,8 +50,15 @@ def prunings(model: Model, *, remove: int, layer: int | None, seed: int) -> dict
 @contextmanager
 def _patched(model: Model, *, remove: int, layer: int | None, method: Method) -> Iterator[None]:
     """The model prunes by a method; values are not checked, as where it is deployed."""
-    example = model.random_images(1)
-    patched = patch(model.module, remove=remove, layer=layer, method=method, check="none", example=example)
+    patched = patch(
+        model.module,
+        remove=remove,
+        layer=layer,
+        method=method,
+        prefix=model.prefix,
+        check="none",
+        example=model.random_images(1),
+    )
     try:
         yield
     finally:

@@ -276,6 +276,47 @@ class TestModels:
         model.patch_embed.img_size = None
         refused(lambda: patch(model, remove=1), OptionError, message)
 
+    def test_model_of_torch_layers_that_says_how_it_is_tried(self) -> None:
+        model = Classifier()
+        message = f"patch: expected prefix=, the number of prefix tokens (CHOOSE-3), {NOT_SAID}"
+        refused(lambda: patch(model, remove=1), OptionError, message)
+        model.num_prefix_tokens = 1
+        message = f"patch: expected example=, an input to try the model on (CHOOSE-3), {NOT_SAID}"
+        refused(lambda: patch(model, remove=1), OptionError, message)
+        model.image_shape = (3, 8, 8)
+        patched = patch(model, remove=5)
+        assert patched(torch.rand(2, 3, 8, 8)).shape == (2, 24)
+        assert (patched.steps[0].prefix, patched.steps[0].tokens_before, patched.steps[0].tokens_after) == (1, 17, 12)
+        patched.unpatch()
+
+    @pytest.mark.parametrize("said", [(3, 0, 8), (3, 8.0, 8), 8, "388", ()])
+    def test_image_shape_that_is_none(self, said: object) -> None:
+        model = Classifier()
+        model.num_prefix_tokens, model.image_shape = 1, said
+        message = f"patch: expected image_shape, (channels, rows, columns) (CHOOSE-3), got image_shape={said!r}"
+        refused(lambda: patch(model, remove=1), OptionError, message)
+
+
+class Classifier(nn.Module):
+    """Blocks of torch in a model that is not torch's: a class token and the patches of an image, 2 x 2 pixels each."""
+
+    num_prefix_tokens: object = None
+    image_shape: object = None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = nn.Conv2d(3, 24, kernel_size=2, stride=2)
+        self.blocks = encoder(norm_first=True, batch_first=True).layers
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Whatever the class token is in the end."""
+        tokens = self.embedding(images).flatten(2).transpose(1, 2)
+        tokens = torch.cat([tokens.mean(dim=1, keepdim=True), tokens], dim=1)
+        for block in self.blocks:
+            tokens = block(tokens)
+        logits: torch.Tensor = tokens[:, 0]
+        return logits
+
 
 class TestArguments:
     """R, layers, prefix and options out of range: the message says what is allowed."""

@@ -155,10 +155,10 @@ class EncoderLayerKind(MultiheadKind):
         return None
 
     def shape(self, owner: nn.Module, model: nn.Module, *, tokens: int) -> tuple[int, ...] | None:
-        """An encoder alone is given tokens, as many as there are; of a model around it nothing is known."""
-        attention = getattr(next(iter(owner.get_submodule("layers").children())), self.attention)
-        if model is not owner or tokens > LONGEST:
+        """An encoder alone is given tokens, as many as there are; of any other model nothing is known."""
+        if model is not owner or tokens > LONGEST or not isinstance(owner, nn.TransformerEncoder):
             return None
+        attention = getattr(owner.layers[0], self.attention)
         return (1, tokens, attention.embed_dim) if attention.batch_first else (tokens, 1, attention.embed_dim)
 
 
