@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from pomt_ref.testing.cases import Case, Shape, make_case
-from pomt_ref.testing.formats import Dtype
+from pomt_ref.testing.formats import FORMATS, Dtype
 
 Tensors = tuple[
     Float64[np.ndarray, "batch tokens channels"],
@@ -53,8 +53,14 @@ class Family:
 
     def build(self, shape: Shape, *, seed: int, dtype: Dtype) -> Case:
         """Make the case of this shape and seed; the same arguments give the same tensors on every machine."""
-        x, attn, v = self.draw(np.random.default_rng(seed), shape)
+        x, attn, v = self.tensors(shape, seed=seed, dtype=dtype)
         return make_case(self.name, shape, seed=seed, dtype=dtype, x=x, attn=attn, v=v)
+
+    def tensors(self, shape: Shape, *, seed: int, dtype: Dtype) -> Tensors:
+        """What is drawn, before it is rounded; what the dtype has no number for is its largest number."""
+        largest = FORMATS[dtype].largest
+        x, attn, v = self.draw(np.random.default_rng(seed), shape)
+        return np.clip(x, -largest, largest), attn, np.clip(v, -largest, largest)
 
     def fit(self, shape: Shape) -> Shape:
         """The nearest shape that shows this family; T stays extreme where it was, and else grows with the patches."""

@@ -11,7 +11,7 @@ from pomt_ref.testing.formats import Dtype
 from pomt_ref.testing.laws.law import Law
 
 BRIEF: Final = (
-    Shape(batch=9, heads=3, tokens=24, features=96, channels=272, prefix=4, keep=12),
+    Shape(batch=11, heads=4, tokens=24, features=101, channels=272, prefix=4, keep=12),
     Shape(batch=2, heads=3, tokens=10, features=3, channels=2, prefix=0, keep=6),
     Shape(batch=2, heads=3, tokens=346, features=2, channels=3, prefix=1, keep=40),
 )
@@ -24,12 +24,13 @@ BROAD: Final = Shape(batch=5, heads=3, tokens=43, features=80, channels=200, pre
 MODELS: Final = (
     Shape(batch=2, heads=6, tokens=197, features=64, channels=384, prefix=1, keep=139),
     Shape(batch=2, heads=3, tokens=128, features=4, channels=48, prefix=0, keep=96),
-    Shape(batch=9, heads=2, tokens=32, features=3, channels=16, prefix=1, keep=8),
-    Shape(batch=1, heads=20, tokens=132, features=96, channels=768, prefix=4, keep=24),
+    Shape(batch=11, heads=2, tokens=32, features=3, channels=16, prefix=1, keep=8),
+    Shape(batch=1, heads=20, tokens=132, features=130, channels=1030, prefix=4, keep=24),
     Shape(batch=2, heads=3, tokens=577, features=16, channels=80, prefix=1, keep=300),
+    Shape(batch=1, heads=4, tokens=520, features=24, channels=33, prefix=8, keep=100),
 )
 """Layers of ordinary models, whole blocks of queries and of keys, many samples, more heads and channels than most
-kernels are tried with; for the first family of every law."""
+kernels are tried with, and counts of features that fill no block; for the first family of every law."""
 
 LONG: Final = (
     Shape(batch=2, heads=3, tokens=1041, features=2, channels=3, prefix=0, keep=384),

@@ -16,7 +16,7 @@ from pomt_ref.testing.laws.law import Law, Sizes
 Draw = Callable[..., Any]
 """Hypothesis's ``DrawFn``, a protocol that run-time checkers of annotations cannot check."""
 
-PREFIXES: Final = (1, 0, 2, 3, 4, 5, 9)
+PREFIXES: Final = (1, 0, 2, 3, 4, 5, 6, 7, 8, 9)
 """No prefix; a class token; with a distillation token; with registers. The simplest for a report comes first."""
 
 SMALL: Final = (1, 2, 3, 4, 5, 6, 8, 12, 16, 17, 24, 31, 32)
@@ -36,9 +36,9 @@ def shapes(draw: Draw, *, sizes: Sizes = "small", least_prefix: int = 0, max_pat
     keep = draw(st.sampled_from((0, 1, patches // 2, patches * 3 // 4, patches - 2, patches - 1)))
     return Shape(
         batch=1 if large else draw(st.integers(1, 3)),
-        heads=draw(st.sampled_from((1, 2) if large else (1, 2, 3, 6, 12))),
+        heads=draw(st.sampled_from((1, 2) if large else (1, 2, 3, 4, 6, 8, 12, 16))),
         tokens=max(prefix, least_prefix) + patches,
-        features=draw(st.sampled_from((1, 2, 3, 8, 64))),
+        features=draw(st.sampled_from((1, 2, 3, 5, 8, 24, 64))),
         channels=draw(st.sampled_from((1, 2, 3, 7, 16, 48, 65))),
         prefix=max(prefix, least_prefix),
         keep=min(max(keep, 0), patches - 1),

@@ -39,7 +39,7 @@ def settled_case(family: Family, shape: Shape, *, seed: int, dtype: Dtype) -> Ca
         VectorsError: there is none, as for a family whose tensors do not depend on the seed.
     """
     for candidate in islice(count(seed), TRIES):
-        drawn = family.draw(np.random.default_rng(candidate), shape)
+        drawn = family.tensors(shape, seed=candidate, dtype=dtype)
         x, attn, v = (settled(tensor, dtype) for tensor in drawn)
         if x is not None and attn is not None and v is not None:
             return make_case(family.name, shape, seed=candidate, dtype=dtype, x=x, attn=attn, v=v)

@@ -1,5 +1,7 @@
 """Families in which the attention decides: the values are even, or a few of them are chosen and all others nothing."""
 
+from typing import Final
+
 import numpy as np
 
 from pomt_ref.testing.cases import Shape
@@ -16,6 +18,9 @@ from pomt_ref.testing.family import (
     values,
     weights,
 )
+
+MANY: Final = 300
+"""Keys: any of as many may have the largest sum; of more, the last."""
 
 
 @family("disagreeing heads", heads=2)
@@ -61,10 +66,11 @@ def contrasting_samples(random: np.random.Generator, shape: Shape) -> Tensors:
     """One sample of concentrated attention beside flat ones, at any place of the batch: M is its sum, for all."""
     keys = weights(random, shape, least=0.3, largest=0.3)
     keys[:, 1:] *= random.integers(10, size=keys[:, 1:].shape) > 0  # a token that nobody attends to scores zero
-    # Of up to three samples any may be the strongest; of more it is the last, which a short maximum leaves out.
+    # Of up to three samples any may be the strongest; of more it is the last, which a short maximum leaves out. So are
+    # the last of many keys.
     strongest = random.integers(shape.batch) if shape.batch <= 3 else shape.batch - 1  # noqa: PLR2004
     keys[strongest] = random.uniform(0.02, 0.1, size=shape.patches)
-    keys[strongest, _any_or_an_end(random, shape.patches)] = 1.0
+    keys[strongest, _any_or_an_end(random, shape.patches) if shape.patches <= MANY else -1] = 1.0
     return gaussian_tokens(random, shape), by_key(shape, keys), chosen_values(random, shape)
 
 
@@ -92,9 +98,10 @@ def faint_attention(random: np.random.Generator, shape: Shape) -> Tensors:
 
 @family("vanishing attention", prefix=1, patches=4)
 def vanishing_attention(random: np.random.Generator, shape: Shape) -> Tensors:
-    """As faint attention, of a mass down to 2⁻⁸⁶: no small number may be added to M, nor M be held above one."""
+    """As faint attention, of a mass down to 2⁻¹²², its parts subnormal: nothing may be added to M, and none be lost."""
     keys, v = contested(random, shape)
-    return gaussian_tokens(random, shape), by_key(shape, random.choice([2.0**-30, 2.0**-43, 2.0**-86]) * keys), v
+    mass = random.choice([2.0**-30, 2.0**-43, 2.0**-86, 2.0**-122])
+    return gaussian_tokens(random, shape), by_key(shape, mass * keys), v
 
 
 @family("close sums")

@@ -30,6 +30,13 @@ def large_tokens(random: np.random.Generator, shape: Shape) -> Tensors:
     return np.copysign(random.uniform(1e4, 6e4, size=x.shape), x), attn, v
 
 
+@family("huge tokens")
+def huge_tokens(random: np.random.Generator, shape: Shape) -> Tensors:
+    """x from 10⁶ to 10³⁰, of either sign: what saturates as float16 does, or copies through it, loses them."""
+    x, attn, v = ordinary(random, shape)
+    return np.copysign(10.0 ** random.uniform(6.0, 30.0, size=x.shape), x), attn, v
+
+
 @family("large kept tokens")
 def large_kept_tokens(random: np.random.Generator, shape: Shape) -> Tensors:
     """Kept rows around 10⁴, discarded ones around 10⁻³: a mean got by taking the kept from all has lost its digits."""

@@ -72,11 +72,12 @@ def shares_far_apart(random: np.random.Generator, shape: Shape) -> Tensors:
 
 @family("near ties")
 def near_ties(random: np.random.Generator, shape: Shape) -> Tensors:
-    """Values that differ in their last bits, of float16, of bfloat16, or of what float64 has beyond float32."""
+    """Values that differ in the last bits of float16, of one or two bfloat16, or of what float64 has beyond float32."""
     x, attn, v = values_alone(random, shape)
-    v[...] = 1.0
-    step = random.choice([2.0**-7, 2.0**-10, 2.0**-12, 2.0**-34])
-    v[..., 0] += step * random.permutation(shape.tokens)
+    step = random.choice([2.0**-7, 2.0**-10, 2.0**-11, 2.0**-12, 2.0**-34])
+    # 64.2 as a sum of two numbers of bfloat16 ends at 2⁻¹⁰.
+    v[...], size = (0.0, 64.2) if step == 2.0**-11 else (1.0, 1.0)
+    v[..., 0] = size + step * random.permutation(shape.tokens)
     return x, attn, v
 
 
@@ -99,8 +100,11 @@ def wide_values(random: np.random.Generator, shape: Shape) -> Tensors:
 
 @family("large value sums")
 def large_value_sums(random: np.random.Generator, shape: Shape) -> Tensors:
-    """Value sums past 65504, the largest float16, with values that float16 holds."""
+    """Value sums past 65504 or below -65504, the largest float16, with values that float16 holds, or that it does not.
+
+    No finite number to begin a maximum with is low enough, and none to end it is high enough.
+    """
     x, attn, v = values_alone(random, shape)
-    v[:, :, -1] = 65000.0 * (1.0 - random.uniform(0.0, 0.01, size=v[:, :, -1].shape))
-    v[:, :, shape.prefix] = 64000.0
+    size = random.choice([1.0, -1.0, 3.0, -3.0])
+    v[...] = 65000.0 * size * (1.0 - random.uniform(0.0, 0.01, size=v.shape))
     return x, attn, v

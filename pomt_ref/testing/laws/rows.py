@@ -26,8 +26,14 @@ def output_has_prefix_kept_and_mean(case: Case, subject: Subject) -> Evidence:
 
 @law(
     "POMT-PRUNE-2",
-    families=("signed zeros", "ordinary", "contrasting tokens", "subnormal tokens", "large tokens"),
-    kills=("copies through arithmetic", "copies through half precision", "prefix scaled", "input changed in place"),
+    families=("signed zeros", "ordinary", "contrasting tokens", "subnormal tokens", "large tokens", "huge tokens"),
+    kills=(
+        "copies through arithmetic",
+        "copies through half precision",
+        "copies that saturate",
+        "prefix scaled",
+        "input changed in place",
+    ),
     sizes="long",
 )
 def copies_are_bit_exact(case: Case, subject: Subject) -> Evidence:

@@ -65,7 +65,10 @@ def attention_sums_decide(case: Case, subject: Subject) -> Evidence:
         "divided by the mean",
         "prefix columns in the maximum",
         "small number added to the divisor",
+        "subnormal attention dropped",
+        "maximum of 1024 keys",
     ),
+    sizes="mixed",
     any_input=False,
 )
 def sums_are_relative_to_the_largest_of_the_batch(case: Case, subject: Subject) -> Evidence:
@@ -94,6 +97,8 @@ def sums_are_relative_to_the_largest_of_the_batch(case: Case, subject: Subject) 
         "values far below the prefix",
         "compensated near ties",
         "shares far apart",
+        "large value sums",
+        "near ties",
     ),
     kills=(
         "absolute values",
@@ -107,6 +112,8 @@ def sums_are_relative_to_the_largest_of_the_batch(case: Case, subject: Subject) 
         "exponent cut at 20",
         "shares of a millionth at least",
         "shares below a millionth dropped",
+        "maximum from -200",
+        "values of two bfloat16",
     ),
     sizes="mixed",
     any_input=False,

@@ -57,6 +57,12 @@ def _faint_dropped(a: Attention, prefix: int) -> PerPatch:
     return step.sums(torch.nn.functional.threshold(wide(a), 0.01, 0.0), prefix)
 
 
+def _subnormal_dropped(a: Attention, prefix: int) -> PerPatch:
+    """Attention below the least normal number of the format that is worked in is set to zero."""
+    wider = wide(a)
+    return step.sums(torch.where(wider < torch.finfo(wider.dtype).smallest_normal, 0.0, wider), prefix)
+
+
 def _transposed(a: Attention, prefix: int) -> PerPatch:
     """Queries for keys, before the prefix is cut off."""
     return wide(a).transpose(2, 3)[:, :, prefix:, prefix:].amax(1).sum(1)
@@ -105,6 +111,11 @@ SUMS: Final = tuple(
         ("eight heads at most", "Heads past the eighth are not read.", _heads(_up_to(8))),
         ("twelve heads at most", "Heads past the twelfth are not read.", _heads(_up_to(12))),
         ("sixteen heads at most", "Heads past the sixteenth are not read.", _heads(_up_to(16))),
+        (
+            "last head of fours lost",
+            "The last head of a number that 4 divides is not read.",
+            _heads(lambda a: a[:, : a.shape[1] - (a.shape[1] % 4 == 0)].amax(1)),
+        ),
         ("two heads of a long sequence", "Past 32 tokens, two heads are read.", _heads(_two_heads_past(32))),
         ("two heads of a picture", "Past 101 tokens, two heads are read.", _heads(_two_heads_past(101))),
         (
@@ -146,6 +157,11 @@ SUMS: Final = tuple(
             "last block of 128 queries lost when full",
             "A complete last block of 128 rows is taken for empty.",
             _queries(_tail(128)),
+        ),
+        (
+            "last block of 512 queries lost when full",
+            "A complete last block of 512 rows is taken for empty.",
+            _queries(_tail(512)),
         ),
         ("256 queries at most", "Rows past the 256th are not read.", _queries(lambda g: g[:, :256].sum(1))),
         (
@@ -203,6 +219,7 @@ NORMALISATION: Final = tuple(
             "M of the first half of the tokens.",
             _divided(lambda s: s[:, : (s.shape[1] + 1) // 2].amax()),
         ),
+        ("maximum of 1024 keys", "M of the first 1024 keys.", _divided(lambda s: s[:, :1024].amax())),
         (
             "last token out of the maximum",
             "M without the last token.",
@@ -233,6 +250,11 @@ NORMALISATION: Final = tuple(
             "divisor of a millionth at least",
             "M below 1e-6 is taken for it.",
             _divided(lambda s: s.amax().clamp(min=1e-6)),
+        ),
+        (
+            "subnormal attention dropped",
+            "Attention below the least normal number is set to zero, which of a faint layer is much.",
+            Step(sums=_subnormal_dropped),
         ),
         (
             "not a number without attention",

@@ -30,6 +30,12 @@ def _shifted(by: Callable[[PerToken], torch.Tensor]) -> Step:
     return Step(share=share)
 
 
+def _in_two_parts(v: Values) -> PerToken:
+    """Every value as a number of bfloat16 and another one for what is left of it."""
+    first = v.bfloat16().to(v.dtype)
+    return step.value_sums(first + (v - first).bfloat16().to(v.dtype))
+
+
 def _exponent_cut(t: PerToken, prefix: int) -> PerPatch:
     """Exponents further below zero than 20 are taken for that."""
     exponentials = (t - t.amax(1, keepdim=True)).clamp(min=-20.0).exp()
@@ -92,6 +98,7 @@ MAGNITUDE: Final = tuple(
         ("norm of the values", "The Euclidean norm over features.", _values(lambda v: v.amax(1).norm(dim=2))),
         ("norm of every head", "The strongest head's Euclidean norm.", _values(lambda v: v.norm(dim=3).amax(1))),
         ("maximum from zero", "The maximum begins at zero.", _values(lambda v: v.clamp(min=0).amax(1).sum(2))),
+        ("maximum from -200", "The maximum begins at -200.", _values(lambda v: v.clamp(min=-200.0).amax(1).sum(2))),
         ("sum before maximum of v", "The strongest head of the sums.", _values(lambda v: v.sum(3).amax(1))),
         ("largest feature alone", "The maximum over features.", _values(lambda v: v.amax((1, 3)))),
         ("mean over features", "Features are averaged.", _values(lambda v: v.amax(1).mean(2))),
@@ -110,6 +117,17 @@ MAGNITUDE: Final = tuple(
             "Features past the 80th are not read.",
             _values(lambda v: step.value_sums(v[..., :80])),
         ),
+        (
+            "96 features at most",
+            "Features past the 96th are not read.",
+            _values(lambda v: step.value_sums(v[..., :96])),
+        ),
+        (
+            "features in fours lost",
+            "The last features of a number that 4 does not divide are not read.",
+            _values(lambda v: step.value_sums(v[..., : max(v.shape[3] // 4 * 4, 1)])),
+        ),
+        ("values of two bfloat16", "Each value is a sum of two numbers of bfloat16.", _values(_in_two_parts)),
         ("softmax over patches", "The prefix takes no share.", Step(share=lambda t, prefix: t[:, prefix:].softmax(1))),
         (
             "softmax without the class token",
@@ -131,6 +149,11 @@ MAGNITUDE: Final = tuple(
         ("values clamped", "Value sums beyond ±10 are taken for that.", _logits(lambda t: t.clamp(-10, 10))),
         ("sign of values turned", "Small values count.", _logits(lambda t: -t)),
         ("exponential bare", "No maximum is subtracted.", _shifted(torch.zeros_like)),
+        (
+            "softmax maximum from -1000",
+            "The maximum that is subtracted begins at -1000.",
+            _shifted(lambda t: t.amax(1, keepdim=True).clamp(min=-1000.0)),
+        ),
         ("maximum of the batch subtracted", "The batch's maximum for the sample's.", _shifted(lambda t: t.amax())),
         (
             "exponential without division",

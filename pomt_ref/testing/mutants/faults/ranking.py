@@ -52,10 +52,14 @@ def _never(place: int) -> Callable[[PerPatch], PerPatch]:
     return change
 
 
-def _two_samples_ranked(scores: PerPatch) -> Order:
-    """Samples past the second have the first one's order."""
-    order = step.descending(scores)
-    return torch.cat((order[:2], order[:1].expand(len(order) - 2, -1)), 0) if len(order) > 2 else order  # noqa: PLR2004 -- the fault's own number
+def _samples_ranked(count: int) -> Callable[[PerPatch], Order]:
+    """Samples past that many have the first one's order."""
+
+    def order(scores: PerPatch) -> Order:
+        place = torch.arange(len(scores))
+        return step.descending(scores)[torch.where(place < count, place, 0)]
+
+    return order
 
 
 SCORES: Final = tuple(
@@ -117,7 +121,12 @@ ORDERS: Final = (
             (
                 "order of two samples",
                 "Samples past the second have the first one's order.",
-                Step(order=_two_samples_ranked),
+                Step(order=_samples_ranked(2)),
+            ),
+            (
+                "order of nine samples",
+                "Samples past the ninth have the first one's order.",
+                Step(order=_samples_ranked(9)),
             ),
             (
                 "order of the mean",

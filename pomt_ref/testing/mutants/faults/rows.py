@@ -98,6 +98,11 @@ ROWS: Final = (
                 "Rows pass through bfloat16.",
                 Step(copy=lambda rows: rows.bfloat16().to(rows.dtype)),
             ),
+            (
+                "copies that saturate",
+                "What is beyond float16 is its largest number.",
+                Step(copy=lambda rows: rows.clamp(-65504.0, 65504.0)),
+            ),
             ("copies flushed", "Subnormal numbers become zero.", Step(copy=_flushed)),
             (
                 "copies of 128 channels at most",
@@ -108,6 +113,11 @@ ROWS: Final = (
                 "copies of 256 channels at most",
                 "Channels past the 256th are not written.",
                 Step(copy=lambda rows: _channels(rows, 256)),
+            ),
+            (
+                "copies of 768 channels at most",
+                "Channels past the 768th are not written.",
+                Step(copy=lambda rows: _channels(rows, 768)),
             ),
             (
                 "channels in fours lost",
