@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from pomt_ref.testing.formats import FORMATS, PROFILES, Dtype, Profile, normative, representable
-from pomt_ref.testing.rounding import ORACLE, mean_bound, score_bound, sum_bound
+from pomt_ref.testing.rounding import ORACLE, mean_bound, score_bound, share_bound, sum_bound
 
 DTYPES: Final[tuple[Dtype, ...]] = get_args(Dtype)
 
@@ -100,6 +100,14 @@ class TestScoreBound:
         error = np.abs(got - expected)
         assert (error <= bound + 2 * 2.0**-24).all(), "the inputs themselves were rounded once here"
         assert error.max() > bound.max() / 1000, "a bound that is never approached shows nothing"
+
+    def test_share_that_is_too_small_for_float64_may_still_be_computed_as_one(self) -> None:
+        """Value sums are off by more than what is between them: rounded to bfloat16 both of these are one number."""
+        sums = np.array([[[132500.0], [131600.0]]])
+        assert np.unique(representable(sums, "bfloat16")).size == 1
+        share, bound = share_bound(sums, profile=PROFILES["float32/bfloat16"])
+        assert share[0, 1] == 0.0
+        assert bound[0, 1] >= 0.5
 
     def test_score_bound_without_attention_promises_nothing(self) -> None:
         assert np.isinf(score_bound(np.zeros((2, 6)), self.VALUES, prefix=1, profile=normative("float32"))).all()

@@ -221,6 +221,14 @@ def rejected(hold: Callable[[LayerCase], None]) -> list[str]:
 class TestCases:
     """Layers are drawn by their shape and a seed, and told in one line."""
 
+    def test_entry_that_is_too_small_for_float64_may_still_be_computed_as_one(self) -> None:
+        """Logits of 2³⁶ and 1500 less are one number in float32."""
+        q = np.array([[[[2.0**36, 1.0], [2.0**36, 1.0]]]])
+        k = np.array([[[[1.0, 0.0], [1.0, -1500.0]]]])
+        case = LayerCase("by hand", LayerShape(1, 1, 2, 2, 2, prefix=0, rows=1), 0, "float32", q, k, k)
+        assert case.attn[0, 0, 0, 1] == 0.0
+        hold_one_pass(case)
+
     @settings(max_examples=20, derandomize=True, database=None, deadline=None)
     @given(case=layer_cases(dtype="bfloat16"))
     def test_layers_are_what_they_say(self, case: LayerCase) -> None:

@@ -167,12 +167,15 @@ def _magnitude_bound(
         return np.zeros_like(sums), np.full_like(sums, np.inf)
     distance = sums.max(axis=1, keepdims=True) - sums
     exponentials = np.exp(-distance)
-    share = exponentials / exponentials.sum(axis=1, keepdims=True)
+    total = exponentials.sum(axis=1, keepdims=True)
+    share = exponentials / total
 
     tau = ((1 + (features + 1) * unit) * (1 + storage.unit) - 1 + ORACLE) * weight + storage.tiny
     omega = softmax_growth(tau, distance, profile=profile)
     with np.errstate(over="ignore", invalid="ignore"):
-        grown = np.where(share > 0, share * np.expm1(omega), 0.0)
+        # A share too small for this format may still be computed as one, where its argument is as far off.
+        shown = share >= np.finfo(np.float64).tiny
+        grown = np.where(shown, share * np.expm1(omega), np.exp(omega - distance - np.log(total)))
     allowed = np.minimum(grown, 1 + 2 * storage.unit) + (tokens + 1) * arithmetic.tiny + storage.tiny
     fits = (1 + storage.unit) * weight.max() < storage.largest
     return share, np.where(fits, allowed, np.inf)

@@ -92,18 +92,19 @@ def small_scores(random: np.random.Generator, shape: Shape) -> Tensors:
 
 @family("wide values", batch=2, patches=4)
 def wide_values(random: np.random.Generator, shape: Shape) -> Tensors:
-    """Value sums up to ±150, far apart in two samples: exponentials leave float32, but for the sample's own maximum."""
+    """Value sums up to ±150 or ±60000, far apart in two samples: exponentials need the sample's own maximum.
+
+    No number to begin that maximum with is low enough but minus infinity.
+    """
     x, attn, v = values_alone(random, shape)
-    offsets = random.permutation(np.linspace(-1.0, 1.0, shape.batch)) * random.uniform(90.0, 150.0)
+    size = random.uniform(90.0, 150.0) * random.choice([1.0, 400.0])
+    offsets = size * random.permutation(np.linspace(-1.0, 1.0, shape.batch))
     return x, attn, v + offsets.reshape(-1, 1, 1, 1) / shape.features
 
 
 @family("large value sums")
 def large_value_sums(random: np.random.Generator, shape: Shape) -> Tensors:
-    """Value sums past 65504 or below -65504, the largest float16, with values that float16 holds, or that it does not.
-
-    No finite number to begin a maximum with is low enough, and none to end it is high enough.
-    """
+    """Value sums beyond ±65504, the largest numbers of float16, with values that it holds, or that it does not."""
     x, attn, v = values_alone(random, shape)
     size = random.choice([1.0, -1.0, 3.0, -3.0])
     v[...] = 65000.0 * size * (1.0 - random.uniform(0.0, 0.01, size=v.shape))

@@ -97,8 +97,6 @@ def sums_are_relative_to_the_largest_of_the_batch(case: Case, subject: Subject) 
         "values far below the prefix",
         "compensated near ties",
         "shares far apart",
-        "large value sums",
-        "near ties",
     ),
     kills=(
         "absolute values",
@@ -113,7 +111,6 @@ def sums_are_relative_to_the_largest_of_the_batch(case: Case, subject: Subject) 
         "shares of a millionth at least",
         "shares below a millionth dropped",
         "maximum from -200",
-        "values of two bfloat16",
     ),
     sizes="mixed",
     any_input=False,
@@ -183,7 +180,13 @@ def kept_rows_stand_in_descending_score(case: Case, subject: Subject) -> Evidenc
 @law(
     "POMT-PREC-1",
     families=("near ties", "close sums", "compensated near ties", "small scores", "large value sums"),
-    kills=("output in float32", "scores in half precision", "scores in bfloat16", "scores in float32"),
+    kills=(
+        "output in float32",
+        "scores in half precision",
+        "scores in bfloat16",
+        "scores in float32",
+        "values of two bfloat16",
+    ),
     sizes="mixed",
 )
 def scores_are_wide_and_output_is_not(case: Case, subject: Subject) -> Evidence:

@@ -83,7 +83,9 @@ def _matrix_bound(case: LayerCase, growth: Matrix, *, most: float = 1.0) -> Matr
     """How far a computed entry of attention may be from the real one; an entry of a softmax by no more than one."""
     profile = normative(case.dtype)
     with np.errstate(over="ignore", invalid="ignore"):
-        grown = np.where(case.attn > 0, case.attn * np.expm1(growth), 0.0)
+        # As in FLOAT-1: an entry too small for this format may still be computed as one.
+        shown, exponent = case.attn >= np.finfo(np.float64).tiny, case.logits - oracle.logsumexp(case.logits)[..., None]
+        grown = np.where(shown, case.attn * np.expm1(growth), np.exp(growth + exponent))
     underflow = (case.shape.tokens + 1) * profile.arithmetic.tiny + profile.storage.tiny
     allowed: Matrix = np.minimum(grown, most * (1 + 2 * profile.storage.unit)) + underflow
     return allowed

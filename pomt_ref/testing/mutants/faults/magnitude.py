@@ -30,12 +30,6 @@ def _shifted(by: Callable[[PerToken], torch.Tensor]) -> Step:
     return Step(share=share)
 
 
-def _in_two_parts(v: Values) -> PerToken:
-    """Every value as a number of bfloat16 and another one for what is left of it."""
-    first = v.bfloat16().to(v.dtype)
-    return step.value_sums(first + (v - first).bfloat16().to(v.dtype))
-
-
 def _exponent_cut(t: PerToken, prefix: int) -> PerPatch:
     """Exponents further below zero than 20 are taken for that."""
     exponentials = (t - t.amax(1, keepdim=True)).clamp(min=-20.0).exp()
@@ -127,7 +121,6 @@ MAGNITUDE: Final = tuple(
             "The last features of a number that 4 does not divide are not read.",
             _values(lambda v: step.value_sums(v[..., : max(v.shape[3] // 4 * 4, 1)])),
         ),
-        ("values of two bfloat16", "Each value is a sum of two numbers of bfloat16.", _values(_in_two_parts)),
         ("softmax over patches", "The prefix takes no share.", Step(share=lambda t, prefix: t[:, prefix:].softmax(1))),
         (
             "softmax without the class token",

@@ -7,7 +7,7 @@ import torch
 
 from pomt_ref.testing.mutants import step
 from pomt_ref.testing.mutants.mutant import Mutant
-from pomt_ref.testing.mutants.step import Order, PerPatch, Step, wide
+from pomt_ref.testing.mutants.step import Order, PerPatch, PerToken, Step, Values, wide
 
 
 def _ordered(change: Callable[[PerPatch], PerPatch]) -> Step:
@@ -60,6 +60,12 @@ def _samples_ranked(count: int) -> Callable[[PerPatch], Order]:
         return step.descending(scores)[torch.where(place < count, place, 0)]
 
     return order
+
+
+def _in_two_parts(v: Values) -> PerToken:
+    """Every value as a number of bfloat16 and another one for what is left of it."""
+    first = v.bfloat16().to(v.dtype)
+    return step.value_sums(first + (v - first).bfloat16().to(v.dtype))
 
 
 SCORES: Final = tuple(
@@ -193,6 +199,12 @@ PRECISION: Final = (
         "POMT-PREC-1",
         "Value sums are stored in float16.",
         Step(value_sums=lambda v: _stored_as(torch.float16)(step.value_sums(v))),
+    ),
+    Mutant(
+        "values of two bfloat16",
+        "POMT-PREC-1",
+        "Each value is a sum of two numbers of bfloat16.",
+        Step(value_sums=_in_two_parts),
     ),
     Mutant(
         "attention sums accumulated in half precision",
