@@ -248,7 +248,7 @@ class TestShares:
         with pytest.raises(SubjectError, match="expected a name to import it by, or one job, got a callable without"):
             check(stored_in(torch.float16), jobs=2, clauses="POMT-PRUNE-1")
 
-    @pytest.mark.parametrize("shard", ["0/2", "3/2", "1", "a/b", "1/2/3", ""])
+    @pytest.mark.parametrize("shard", ["0/2", "3/2", "1", "a/b", "1/2/3", "", "１/２", "01/2", "1/02", "1/1234567890"])
     def test_shard_that_is_none_is_told(self, shard: str) -> None:
         with pytest.raises(SubjectError, match="expected a shard k/n with 1 <= k <= n, got"):
             check(honest, shard=shard)
@@ -279,6 +279,8 @@ class TestShares:
             ([one, replace(two, seed=9)], "expected reports of one check, got seed 0 and 9"),
             ([one], "expected the shards 1/2, 2/2, got 1/2"),
             ([one, one, two], "expected the shards 1/2, 2/2, got 1/2, 1/2, 2/2"),
+            ([replace(one, shard=""), two], "expected the shards of one check, got a report of no shard, 2/2"),
+            ([one, replace(two, shard="")], "expected the shards 1/2, 2/2, got a report of no shard, 1/2"),
         ]:
             with pytest.raises(SubjectError) as caught:
                 merge(reports)
@@ -456,10 +458,16 @@ class TestKnown:
         assert not report.conforms
         assert report.stale == ("POMT-PRUNE-2 [ordinary]: it is so",)
 
-    def test_family_that_is_none_is_told(self, tmp_path: Path) -> None:
-        known = self.listed(tmp_path, "POMT-PRUNE-2 [nofam] it is so")
-        with pytest.raises(SubjectError, match=r"expected a family of the report, got .*known\.txt:1: \[nofam\]"):
+    @pytest.mark.parametrize("family", ["nofam", "", " ", "ties [odd"])
+    def test_family_that_is_none_is_told(self, tmp_path: Path, family: str) -> None:
+        known = self.listed(tmp_path, f"POMT-PRUNE-2 [{family}] it is so")
+        with pytest.raises(SubjectError) as caught:
             load_known(known, ["POMT-PRUNE-2"])
+        assert str(caught.value) == f"check --xfail: expected a family of the report, got {known}:1: [{family}]"
+
+    def test_reason_after_a_family_may_begin_with_a_bracket(self, tmp_path: Path) -> None:
+        known = self.listed(tmp_path, "POMT-PRUNE-2 [ties] [7] it is so")
+        assert load_known(known, ["POMT-PRUNE-2"]) == [Deviation("POMT-PRUNE-2", "ties", "[7] it is so")]
 
     def test_stale_line_is_told_if_its_clause_was_checked(self, tmp_path: Path) -> None:
         known = self.listed(tmp_path, "POMT-PRUNE-1 the length\nPOMT-META-4 batches")
@@ -469,7 +477,17 @@ class TestKnown:
         assert part.stale == ()
 
     @pytest.mark.parametrize(
-        "line", ["POMT-PRUNE-9 no such clause", "POMT-PRUNE-2", "prune 2", "TOPK-1 another method"]
+        "line",
+        [
+            "POMT-PRUNE-9 no such clause",
+            "POMT-PRUNE-2",
+            "prune 2",
+            "TOPK-1 another method",
+            "POMT-PRUNE-2 [ties it is so",
+            "POMT-PRUNE-2 [ties]",
+            "POMT-PRUNE-2 [ties]it is so",
+            "POMT-PRUNE-2[ties] it is so",
+        ],
     )
     def test_line_that_is_none_is_told(self, tmp_path: Path, line: str) -> None:
         path = self.listed(tmp_path, f"\n{line}\n")
@@ -740,6 +758,50 @@ class TestCommand:
         status, _, err = run("check", "tests.test_checking:honest", "--json", "r" * 300)
         assert status == 2
         assert err.startswith("pomt-ref check --json: expected a file that can be written, got ")
+
+    @pytest.mark.parametrize(
+        ("arguments", "says"),
+        [
+            (
+                ("--json", "s.out", "--junit", "s.out"),
+                "--junit: expected a file of its own, got s.out, which --json writes",
+            ),
+            (
+                ("--json", "s.out", "--html", "./s.out"),
+                "--html: expected a file of its own, got s.out, which --json writes",
+            ),
+            (
+                ("--junit", "s.out", "--html", "link"),
+                "--html: expected a file of its own, got link, which --junit writes",
+            ),
+            (("--xfail", "known", "--json", "known"), "--json: expected a file of its own, got known, which is read"),
+            (("--cases", "known", "--html", "known"), "--html: expected a file of its own, got known, which is read"),
+        ],
+    )
+    def test_report_that_would_replace_another_file_is_told(
+        self, run: Run, tmp_path: Path, arguments: tuple[str, ...], says: str
+    ) -> None:
+        (tmp_path / "known").write_text("")
+        (tmp_path / "link").symlink_to("s.out")
+        assert run("check", "tests.test_checking:honest", *arguments) == (2, "", f"pomt-ref check {says}\n")
+        assert run("check", "s.onnx", "--json", "s.onnx")[2].endswith(
+            "expected a file of its own, got s.onnx, which is read\n"
+        )
+        assert not (tmp_path / "s.out").exists()
+
+    def test_joined_report_that_would_replace_a_part_is_told(self, run: Run, tmp_path: Path) -> None:
+        part = tmp_path / "a.json"
+        part.write_text(as_json(every_verdict()), encoding="utf-8")
+        for option in ("--json", "--junit", "--html"):
+            status, out, err = run("merge", "a.json", "b.json", option, f"{part}")
+            assert (status, out) == (2, "")
+            assert err == f"pomt-ref merge {option}: expected a file of its own, got {part}, which is read\n"
+        assert part.read_text(encoding="utf-8") == as_json(every_verdict())
+
+    def test_what_is_no_file_holds_several_reports(self, run: Run, tmp_path: Path) -> None:
+        (tmp_path / "a.json").write_text(as_json(every_verdict()), encoding="utf-8")
+        status, _, err = run("merge", "a.json", "--json", os.devnull, "--junit", os.devnull)
+        assert (status, err) == (1, f"report: {os.devnull}\n" * 2)
 
     def test_first_divergence_is_told(self, run: Run) -> None:
         options = ("--clause", "POMT-SCORE-1", "--max-examples", "5", "--no-save")

@@ -175,7 +175,7 @@ class TestGradients:
         sums = attention_sums_from_lse(q, k, (q @ k.mT / 2).logsumexp(dim=-1), prefix=2)
         expected = (
             "attention_sums_from_lse: expected no gradient to the ranking (POMT-META-7), got a backward pass through "
-            "sums alone; those of streaming_attention are differentiable"
+            "sums alone; those of streaming_attention are differentiable, in reverse mode"
         )
         with pytest.raises(OptionError) as caught:
             sums.sum().backward()
@@ -198,6 +198,32 @@ class TestLogsumexp:
                 q, k, lse.to(torch.promote_types(dtype, torch.float32)), prefix=shape[-1], rows=rows
             )
             assert close(sums, plain(q, k, v, prefix=shape[-1])[1], roundings=64)
+
+    @each_dtype
+    @pytest.mark.parametrize("spread", [1e-3, 1.0, 30.0, 1e3])
+    def test_honest_logsumexp_is_none_that_is_too_small(self, spread: float, dtype: torch.dtype) -> None:
+        """All queries attend to one key, so that its sum is N - P and every rounding upwards is beyond it."""
+        wide = torch.promote_types(dtype, torch.float32)
+        for seed in range(20):
+            numbers = torch.Generator().manual_seed(seed)
+            q, k = (torch.randn(1, 2, 65, 16, generator=numbers, dtype=torch.float64) for _ in range(2))
+            q, k = (q.abs() * spread).to(dtype), k.to(dtype)
+            k[:, :, 7] = k.abs().amax(dim=2)
+            coarse = q.bfloat16().to(wide) @ k.bfloat16().mT.to(wide)  # in a kernel that multiplies in bfloat16
+            exact = q.double() @ k.double().mT
+            for products in (exact, q.to(wide) @ k.to(wide).mT, coarse):
+                attention_sums_from_lse(q, k, (products / 4).logsumexp(dim=-1).to(wide), prefix=0)
+            attention_sums_from_lse(q, k, logsumexp(q, k, scale=0.25), prefix=0)
+
+    @each_dtype
+    def test_logsumexp_of_something_else_is_told(self, dtype: torch.dtype) -> None:
+        q, k, _ = made((2, 3, 40, 16, 16, 2), dtype=dtype)
+        wide = torch.promote_types(dtype, torch.float32)
+        products = q.to(wide) @ k.to(wide).mT
+        none, of_some_keys = torch.zeros_like(products[..., 0]), (products[..., :3] / 4).logsumexp(dim=-1)
+        for lse in (none, of_some_keys, products.logsumexp(dim=-1) / -4):
+            with pytest.raises(ValuesError, match="expected sums <= N - P = 38, as of a natural logarithm over all"):
+                attention_sums_from_lse(q, k, lse, prefix=2)
 
     @each_device
     @each_dtype

@@ -1,5 +1,6 @@
 """What a check is asked for: a clause, a family, a dtype, a device, tensors, a share; told before the first case."""
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Final, get_args
@@ -19,8 +20,8 @@ DTYPES: Final[tuple[Dtype, ...]] = get_args(Dtype)
 LARGEST: Final[Mapping[str, int]] = {"max_examples": 10_000_000, "jobs": 1024}
 """Of counts: the units of more cases, and the processes of more jobs, have no room in memory."""
 
-DIGITS: Final = 9
-"""Of the largest number of shards."""
+COUNT: Final = re.compile(r"[1-9][0-9]{0,8}")
+"""A shard or a number of them, as the report and its schema write it."""
 
 
 def parse_shard(subject: str, text: str) -> Shard:
@@ -30,8 +31,8 @@ def parse_shard(subject: str, text: str) -> Shard:
     Shard(number=2, of=3)
     """
     number, slash, count = text.partition("/")
-    counts = all(part.isdecimal() and len(part) <= DIGITS for part in (number, count))
-    if not (slash and counts and 1 <= int(number) <= int(count)):
+    counts = all(COUNT.fullmatch(part) for part in (number, count))
+    if not (slash and counts and int(number) <= int(count)):
         raise SubjectError(subject, "a shard k/n with 1 <= k <= n", f"{text!r}")
     return Shard(int(number), int(count))
 

@@ -171,6 +171,25 @@ def _require_writable(parsed: argparse.Namespace) -> None:
             raise SubjectError(f"--{option}", "a file that can be written", f"{error}") from error
         if not writable:
             raise SubjectError(f"--{option}", "a file that can be written", f"{path}")
+    _require_apart(parsed)
+
+
+def _require_apart(parsed: argparse.Namespace) -> None:
+    """Tell that a report would replace another one, or what the command reads; what is no file holds several."""
+    read = [
+        *getattr(parsed, "reports", []),
+        parsed.xfail,
+        *(getattr(parsed, name, None) for name in ("cases", "subject")),
+    ]
+    taken = {os.path.realpath(path): "which is read" for path in read if path is not None}
+    for option in WRITERS:
+        path: Path | None = getattr(parsed, option)
+        if path is None or (path.exists() and not path.is_file()):
+            continue
+        place = os.path.realpath(path)
+        if place in taken:
+            raise SubjectError(f"--{option}", "a file of its own", f"{path}, {taken[place]}")
+        taken[place] = f"which --{option} writes"
 
 
 @contextmanager

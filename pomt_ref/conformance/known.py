@@ -16,7 +16,7 @@ from pomt_ref.conformance.errors import SubjectError
 from pomt_ref.conformance.report import Report, Row
 from pomt_ref.testing import FAMILIES
 
-LINE: Final = re.compile(r"(?P<clause>[A-Z]+(?:-[A-Z]+)*-\d+)(?:\s+\[(?P<family>[^\]]+)\])?\s+(?P<reason>\S.*)")
+LINE: Final = re.compile(r"(?P<clause>[A-Z]+(?:-[A-Z]+)*-\d+)(?:\s+\[(?P<family>[^\]]*)\])?\s+(?P<reason>\S.*)")
 
 
 @dataclass(frozen=True)
@@ -55,13 +55,15 @@ def load_known(path: Path, clauses: Iterable[str]) -> list[Deviation]:
         if not text:
             continue
         match = LINE.fullmatch(text)
-        if match is None or match["clause"] not in known:
+        # A reason that begins with a bracket is a family that was not closed, or that has no reason after it.
+        amiss = match is None or (match["family"] is None and match["reason"].startswith("["))
+        if match is None or amiss or match["clause"] not in known:
             expected = "a clause of the method, a [family] if any, and a reason"
             raise SubjectError("--xfail", expected, f"{path}:{number}: {line.strip()}")
-        family = match["family"] or ""
-        if family and family not in FAMILIES and not family.startswith("captured: "):
+        family = match["family"]
+        if family is not None and family not in FAMILIES and not family.startswith("captured: "):
             raise SubjectError("--xfail", "a family of the report", f"{path}:{number}: [{family}]")
-        found.append(Deviation(match["clause"], family, match["reason"]))
+        found.append(Deviation(match["clause"], family or "", match["reason"]))
     return found
 
 

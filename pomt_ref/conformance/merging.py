@@ -54,7 +54,8 @@ def merge(reports: Sequence[Report]) -> Report:
     wanted = sorted(f"{number}/{count}" for number in range(1, min(count, len(shards) + 1) + 1)) or [""]
     if shards != wanted:
         told = f"{', '.join(wanted)}{', …' if count > len(wanted) else ''}"
-        raise SubjectError("merge", f"the shards {told or 'of one check'}", f"{', '.join(shards)}")
+        got = ", ".join(shard or "a report of no shard" for shard in shards)
+        raise SubjectError("merge", f"the shards {told or 'of one check'}", got)
     rows = sorted((row for report in reports for row in report.rows), key=_place(first))
     remarks = tuple(dict.fromkeys(remark for report in reports for remark in report.remarks))
     offered = next((report.offered for report in reports if report.offered), ())

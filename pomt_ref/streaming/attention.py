@@ -5,6 +5,7 @@ from torch import Tensor
 
 from pomt_ref import contracts
 from pomt_ref.streaming import boundary, operators
+from pomt_ref.streaming.tangents import refuse_tangents
 from pomt_ref.types import Check
 
 
@@ -39,11 +40,11 @@ def streaming_attention(
 
     Returns:
         out in the dtype of v, and S in [0, N - P], float32 or wider: as :func:`pomt_ref.attention.attention_sums` of
-        the matrix would be. Both are differentiable once, in O(N) memory.
+        the matrix would be. Both are differentiable once, in reverse mode, in O(N) memory.
 
     Raises:
-        PomtError: inputs outside the specification, products that overflow, or memory that runs out: the message then
-            says which ``rows`` to choose.
+        PomtError: inputs outside the specification, or that carry tangents of forward mode; products that overflow;
+            or memory that runs out: the message then says which ``rows`` to choose.
 
     Source: arXiv 2407.05941 section 3.3. Deviation: the authors' code holds the matrix of all heads, in the dtype of
     its inputs.
@@ -57,7 +58,8 @@ def streaming_attention(
     contracts.options("streaming_attention", check=check)
     rows = boundary.rows_of("streaming_attention", rows)
     contracts.layer("streaming_attention", q=q, k=k, v=v, prefix=prefix, check=check)
-    scale = boundary.scale_of("streaming_attention", scale, features=q.shape[-1])
+    scale = boundary.scale_of("streaming_attention", scale, features=q.shape[-1], dtype=q.dtype)
+    refuse_tangents(operators.no_forward_mode, q, k, v)
     out, sums = operators.streaming_attention(q, k, v, contracts.plain(prefix), scale, rows)
     contracts.finite("streaming_attention", "POMT-ATT-1", sums=sums, out=out, check=check)
     return out, sums

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from math import isfinite, prod
+from math import isfinite, log, prod
 from numbers import Integral, Real
 from typing import Final
 
@@ -31,10 +31,17 @@ MIB: Final = 2**20
 """Bytes."""
 
 
-def scale_of(function: str, scale: object, *, features: int) -> float:
-    """What products of queries and keys are multiplied by: one over the root of D, unless told.
+LARGEST_SIZE: Final = 2**31
+"""Of a block, in rows: no sequence is as long, and an operator takes an int64."""
 
-    >>> scale_of("streaming_attention", None, features=64)
+COARSEST: Final = torch.finfo(torch.bfloat16).eps
+"""The spacing to which a kernel may round what it multiplies: that of bfloat16, whatever the queries are stored in."""
+
+
+def scale_of(function: str, scale: object, *, features: int, dtype: torch.dtype) -> float:
+    """What products of queries and keys are multiplied by, in the dtype of scores: one over the root of D, unless told.
+
+    >>> scale_of("streaming_attention", None, features=64, dtype=torch.float32)
     0.125
     """
     if scale is None:
@@ -42,21 +49,34 @@ def scale_of(function: str, scale: object, *, features: int) -> float:
     # A symbol of torch, while a graph is traced: an operator takes a number, so the graph is for this one.
     if isinstance(scale, bool) or not isinstance(scale, Real | torch.SymFloat):
         raise KindError(function, CLAUSE, "scale, a number", f"scale={scale!r}")
-    number = float(scale)
+    try:
+        number = float(scale)
+    except OverflowError:
+        raise OptionError(function, CLAUSE, "a finite scale", "a number beyond float64") from None
     if not isfinite(number):
         raise OptionError(function, CLAUSE, "a finite scale", f"scale={scale!r}")
+    wide = score_dtype(dtype)
+    if abs(number) > torch.finfo(wide).max:
+        raise OptionError(function, CLAUSE, f"a scale that {wide} holds", f"scale={scale!r}")
     return number
 
 
 def rows_of(function: str, rows: object) -> int | None:
-    """Query rows a block, at least one; None leaves the choice to the algorithm."""
-    if rows is None:
-        return None
-    if isinstance(rows, bool) or not isinstance(rows, Integral):
-        raise KindError(function, CLAUSE, "rows, an int", f"rows={rows!r}")
-    if int(rows) < 1:
-        raise CountError(function, CLAUSE, "rows >= 1", f"rows={rows}")
-    return int(rows)
+    """Query rows a block, at least one; None leaves the choice to the algorithm.
+
+    More rows than there are tokens are as many as there are: so many as no sequence has stand for all of them.
+    """
+    return None if rows is None else min(size_of(function, rows=rows), LARGEST_SIZE)
+
+
+def size_of(function: str, **named: object) -> int:
+    """A number of rows or tokens, at least one."""
+    ((name, size),) = named.items()
+    if isinstance(size, bool) or not isinstance(size, Integral):
+        raise KindError(function, CLAUSE, f"{name}, an int", f"{name}={size!r}")
+    if int(size) < 1:
+        raise CountError(function, CLAUSE, f"{name} >= 1", f"{name}={size}")
+    return int(size)
 
 
 def lse(function: str, lse: Tensor, *, q: Tensor, check: Check) -> None:
@@ -92,6 +112,40 @@ def sums(function: str, sums: Tensor, *, x: Tensor, prefix: int, check: Check) -
     contracts.finite(function, CLAUSE, sums=sums, check=check)
     if check == "values" and (sums < 0).any():
         raise ValuesError(function, CLAUSE, "sums >= 0", f"{sums.min().item():.9g}")
+
+
+def at_most_one_a_query(function: str, sums: Tensor, *, q: Tensor, k: Tensor, scale: float, check: Check) -> None:
+    """POMT-ATT-1: attention is at most one, so that a sum is at most the number of patch queries, but for rounding.
+
+    A lse that is too small tells itself so: one of another scale, of some of the keys, or none at all.
+    """
+    if check != "values":
+        return
+    largest, patches = sums.max().item(), sums.shape[1]
+    if largest > patches and log(largest / patches) > log_rounding(q, k, scale=scale):
+        expected = f"sums <= N - P = {patches}, as of a natural logarithm over all keys, at this scale"
+        raise ValuesError(function, CLAUSE, expected, f"{largest:.9g}")
+
+
+def log_rounding(q: Tensor, k: Tensor, *, scale: float) -> float:
+    r"""How far above zero the logarithm of an entry of attention, or of a mean of such, may be rounded.
+
+    .. math:: \bigl(4 (u + D \epsilon) + 2 \epsilon\bigr) (L + 1) + 2 N \epsilon, \qquad
+        L = |\mathrm{scale}| \max_i \|q_i\| \max_j \|k_j\|
+
+    No logit is beyond L. Kernel and tiles compute each once: both factors rounded to a spacing of u, that of bfloat16,
+    and D products added at :math:`\epsilon`; that is (u + D epsilon) L twice, doubled for kernels that round twice. The
+    lse and the difference round L once each. N exponentials are added in the lse, and N - P in the sum; an
+    exponential may be as coarse as u.
+
+    >>> round(log_rounding(torch.ones(1, 1, 2, 4), torch.ones(1, 1, 2, 4), scale=0.5), 4)
+    0.0938
+    """
+    wide = torch.finfo(score_dtype(q.dtype))
+    length = [float(torch.linalg.vector_norm(each, dim=-1, dtype=score_dtype(q.dtype)).max()) for each in (q, k)]
+    logit = abs(scale) * prod(length)
+    coarse = 4 * (COARSEST + q.shape[3] * wide.eps) + 2 * wide.eps
+    return coarse * (logit + 1) + 2 * q.shape[2] * wide.eps
 
 
 def some_attention(function: str, sums: Tensor, *, normalisation: Normalisation, check: Check) -> None:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from pomt_ref import contracts
 from pomt_ref.streaming import boundary, operators
+from pomt_ref.streaming.tangents import refuse_tangents
 from pomt_ref.types import Check, score_dtype
 
 ALIGNMENT: Final = 16
@@ -44,10 +45,12 @@ def attention_sums_from_lse(
         check: ``"values"`` checks shapes and values, ``"shapes"`` shapes alone, ``"none"`` options alone.
 
     Returns:
-        S, float32 or wider. No gradient flows through it (POMT-META-7), and a backward pass is an error.
+        S, float32 or wider. No gradient flows through it (POMT-META-7): a backward pass is an error, and so are
+            inputs that carry tangents of forward mode.
 
     Raises:
-        PomtError: inputs outside the specification, or memory that runs out.
+        PomtError: inputs outside the specification, sums that no attention has (the lse is none of these queries and
+            keys, at this scale), or memory that runs out.
 
     Source: arXiv 2407.05941 section 3.3.
 
@@ -59,9 +62,11 @@ def attention_sums_from_lse(
     rows = boundary.rows_of("attention_sums_from_lse", rows)
     contracts.layer("attention_sums_from_lse", q=q, k=k, lse=lse, prefix=prefix, check=check)
     boundary.lse("attention_sums_from_lse", lse, q=q, check=check)
-    scale = boundary.scale_of("attention_sums_from_lse", scale, features=q.shape[-1])
+    scale = boundary.scale_of("attention_sums_from_lse", scale, features=q.shape[-1], dtype=q.dtype)
+    refuse_tangents(operators.no_tangents, q, k, lse)
     sums: Tensor = operators.attention_sums_from_lse(q, k, lse, contracts.plain(prefix), scale, rows)
     contracts.finite("attention_sums_from_lse", "POMT-ATT-1", sums=sums, check=check)
+    boundary.at_most_one_a_query("attention_sums_from_lse", sums, q=q, k=k, scale=scale, check=check)
     return sums
 
 

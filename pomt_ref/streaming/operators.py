@@ -13,6 +13,7 @@ from pomt_ref.errors import OptionError
 from pomt_ref.streaming import blocks, gradients, tiles
 from pomt_ref.streaming.boundary import within_memory
 from pomt_ref.streaming.sizes import default_rows
+from pomt_ref.streaming.tangents import refuse_tangents
 from pomt_ref.types import score_dtype
 
 LAYER: Final = "Tensor q, Tensor k, Tensor v, int prefix, float scale, int? rows"
@@ -118,6 +119,22 @@ def _(q: Tensor, k: Tensor, lse: Tensor, prefix: int, scale: float, rows: int | 
     return _sums_like(q, prefix)
 
 
+def no_forward_mode() -> OptionError:
+    """The one pass has a gradient, and no rule for tangents."""
+    return OptionError("streaming_attention", "POMT-ATT-1", "derivatives in reverse mode", "tangents, of forward mode")
+
+
+def no_tangents() -> OptionError:
+    """As :func:`no_derivative`, in forward mode."""
+    return no_derivative("tangents")
+
+
+def no_derivative(what: str) -> OptionError:
+    """No gradient flows to the ranking, and these sums are made for nothing else."""
+    got = f"{what} through sums alone; those of streaming_attention are differentiable, in reverse mode"
+    return OptionError("attention_sums_from_lse", "POMT-META-7", "no gradient to the ranking", got)
+
+
 def _sums_like(q: Tensor, prefix: int) -> Tensor:
     """One sum a patch key, in the dtype of scores."""
     return q.new_empty((q.shape[0], q.shape[2] - prefix), dtype=score_dtype(q.dtype))
@@ -132,14 +149,14 @@ def _keep_layer(ctx: Any, inputs: tuple[Any, ...], output: object) -> None:  # n
 
 def _differentiate(ctx: Any, upstream: Tensor, upstream_sums: Tensor) -> tuple[Any, ...]:  # noqa: ANN401 -- as above
     """Gradients of q, k and v, and none of the numbers."""
+    refuse_tangents(no_forward_mode, upstream, upstream_sums)
     found = streaming_gradients(upstream, upstream_sums, *ctx.saved_tensors, *ctx.options)
     return (*found, None, None, None)
 
 
 def _refuse(_ctx: object, *_upstream: Tensor) -> NoReturn:
-    """No gradient flows to the ranking, and these sums are made for nothing else."""
-    got = "a backward pass through sums alone; those of streaming_attention are differentiable"
-    raise OptionError("attention_sums_from_lse", "POMT-META-7", "no gradient to the ranking", got)
+    """A backward pass."""
+    raise no_derivative("a backward pass")
 
 
 streaming_attention.register_autograd(_differentiate, setup_context=_keep_layer)

@@ -4,6 +4,9 @@ from typing import Final
 
 import torch
 
+from pomt_ref import contracts
+from pomt_ref.errors import DtypeError
+from pomt_ref.streaming import boundary
 from pomt_ref.types import score_dtype
 
 WHOLE: Final = 512
@@ -20,9 +23,16 @@ FEWEST: Final = 256
 def default_rows(tokens: int, dtype: torch.dtype) -> int:
     """Query rows a block, unless told.
 
+    Raises:
+        PomtError: no number of tokens, or none of the four dtypes.
+
     >>> [default_rows(tokens, torch.float32) for tokens in (197, 1370, 4096, 16384)]
     [197, 342, 960, 256]
     """
+    tokens = boundary.size_of("default_rows", tokens=tokens)
+    if dtype not in contracts.DTYPES:
+        expected = "dtype in float16, bfloat16, float32 or float64"
+        raise DtypeError("default_rows", "POMT-PREC-1", expected, f"dtype={dtype!r}")
     if tokens <= WHOLE:
         return tokens
     return max(min(BUFFER // (tokens * score_dtype(dtype).itemsize), tokens // 4), FEWEST)

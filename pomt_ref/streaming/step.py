@@ -85,7 +85,7 @@ def prune_qkv(
     rows = boundary.rows_of("prune_qkv", rows)
     contracts.layer("prune_qkv", x=x, q=q, k=k, v=v, prefix=prefix, check=check)
     keep = planned_keep("prune_qkv", x.shape[1], prefix=prefix, keep=keep, remove=remove, check=check)
-    scale = boundary.scale_of("prune_qkv", scale, features=q.shape[-1])
+    scale = boundary.scale_of("prune_qkv", scale, features=q.shape[-1], dtype=q.dtype)
     chosen = choose("prune_qkv", algorithm, q)
     sums = attention_sums_by(chosen, q.detach(), k.detach(), prefix=prefix, scale=scale, rows=rows)
     contracts.finite("prune_qkv", "POMT-ATT-1", sums=sums, check=check)

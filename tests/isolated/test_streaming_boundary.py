@@ -12,11 +12,30 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch._dynamo.exc import Unsupported
 from torch._subclasses import FakeTensorMode
+from torch.autograd import forward_ad
 from torch.export import Dim, export
 
-from pomt_ref import CountError, DeviceError, DtypeError, KindError, OptionError, PomtError, ShapeError, ValuesError
-from pomt_ref.streaming import attention_sums_from_lse, operators, prune_qkv, prune_sums, streaming_attention
+from pomt_ref import (
+    CountError,
+    DeviceError,
+    DtypeError,
+    KindError,
+    OptionError,
+    PomtError,
+    ShapeError,
+    ValuesError,
+    prune,
+)
+from pomt_ref.streaming import (
+    attention_sums_from_lse,
+    default_rows,
+    operators,
+    prune_qkv,
+    prune_sums,
+    streaming_attention,
+)
 
 Q: Final = torch.zeros(1, 2, 4, 3)
 V: Final = torch.ones(1, 2, 4, 2)
@@ -157,6 +176,16 @@ CASES: Final[list[tuple[list[Callable[..., Any]], dict[str, object], type[PomtEr
         ValuesError,
         "expected finite sums (POMT-ATT-1), got sums[0, 0] = inf",
     ),
+    # a logsumexp of another scale, or of some of the keys
+    (
+        [attention_sums_from_lse],
+        {"lse": LSE - 3},
+        ValuesError,
+        (
+            "expected sums <= N - P = 3, as of a natural logarithm over all keys, at this scale (POMT-ATT-1), "
+            "got 15.0641527"
+        ),
+    ),
     # options
     (OF_ALL, {"rows": 0}, CountError, "expected rows >= 1 (POMT-ATT-1), got rows=0"),
     (OF_ALL, {"rows": -3}, CountError, "expected rows >= 1 (POMT-ATT-1), got rows=-3"),
@@ -165,6 +194,13 @@ CASES: Final[list[tuple[list[Callable[..., Any]], dict[str, object], type[PomtEr
     (OF_ALL, {"scale": "1"}, KindError, "expected scale, a number (POMT-ATT-1), got scale='1'"),
     (OF_ALL, {"scale": True}, KindError, "expected scale, a number (POMT-ATT-1), got scale=True"),
     (OF_ALL, {"scale": NAN}, OptionError, "expected a finite scale (POMT-ATT-1), got scale=nan"),
+    (OF_ALL, {"scale": 10**5000}, OptionError, "expected a finite scale (POMT-ATT-1), got a number beyond float64"),
+    (
+        OF_ALL,
+        {"scale": -1e39},
+        OptionError,
+        "expected a scale that torch.float32 holds (POMT-ATT-1), got scale=-1e+39",
+    ),
     (
         OF_ALL,
         {"check": "value"},
@@ -321,6 +357,37 @@ class TestMessages:
         assert torch.equal(sums, same)
         assert torch.equal(streaming_attention(Q, Q, V, prefix=1, scale=2)[1], sums)
 
+    @pytest.mark.parametrize("function", OF_ALL)
+    @pytest.mark.parametrize("check", ["values", "shapes", "none"])
+    @pytest.mark.parametrize("rows", [5, 2**63, 10**400])
+    def test_more_rows_than_tokens_are_all_of_them(self, function: Callable[..., Any], check: str, rows: int) -> None:
+        def sums(rows: int) -> Tensor:
+            result = function(**VALID[function], check=check, rows=rows)
+            found: Tensor = (
+                result if isinstance(result, Tensor) else result[1] if type(result) is tuple else result.sums
+            )
+            return found
+
+        assert torch.equal(sums(rows), sums(4))
+
+    @pytest.mark.parametrize(
+        ("tokens", "dtype", "error", "says"),
+        [
+            (-5, torch.float32, CountError, "expected tokens >= 1 (POMT-ATT-1), got tokens=-5"),
+            ("a", torch.float32, KindError, "expected tokens, an int (POMT-ATT-1), got tokens='a'"),
+            (
+                9,
+                torch.int8,
+                DtypeError,
+                "expected dtype in float16, bfloat16, float32 or float64 (POMT-PREC-1), got dtype=torch.int8",
+            ),
+        ],
+    )
+    def test_default_rows_of_nothing(self, tokens: Any, dtype: torch.dtype, error: type[PomtError], says: str) -> None:  # noqa: ANN401 -- what is no number too
+        with pytest.raises(error) as caught:
+            default_rows(tokens, dtype)
+        assert str(caught.value) == f"default_rows: {says}"
+
 
 def layer(batch: int = 2, heads: int = 3, tokens: int = 9, *, requires_grad: bool = False) -> tuple[Tensor, ...]:
     """Tokens, queries, keys and values."""
@@ -340,6 +407,104 @@ class TestGradients:
         assert torch.autograd.gradcheck(
             lambda *each: streaming_attention(*each, prefix=prefix, rows=rows, check="shapes"), (q, k, v)
         )
+
+
+jvp: Final[Any] = torch.func.jvp  # torch declares three values, or two
+ONCE: Final = "streaming_attention: expected derivatives in reverse mode (POMT-ATT-1), got tangents, of forward mode"
+FROM_LSE: Final = (
+    "attention_sums_from_lse: expected no gradient to the ranking (POMT-META-7), got tangents through sums alone; "
+    "those of streaming_attention are differentiable, in reverse mode"
+)
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")  # by torch, for forward mode
+class TestForwardMode:
+    """Tangents of forward mode are an error, where torch would go on without them; the step lets them pass."""
+
+    @staticmethod
+    def one_pass(q: Tensor, check: Any = "values") -> Tensor:  # noqa: ANN401 -- one of three words
+        """The sums, of queries as they come."""
+        k, v = torch.linspace(-1, 2, 80, dtype=torch.float64).reshape(2, 1, 2, 5, 4).sin()
+        return streaming_attention(q, k, v, prefix=1, check=check)[1].sum()
+
+    @pytest.mark.parametrize("check", ["values", "shapes", "none"])
+    @pytest.mark.parametrize("part", [0, 1, 2])
+    def test_tangent_of_any_input_is_told(self, part: int, check: Any) -> None:  # noqa: ANN401 -- one of three words
+        _, q, k, v = layer(1, 2, 5)
+        calls: list[tuple[Callable[..., Any], list[Tensor], str]] = [
+            (streaming_attention, [q, k, v], ONCE),
+            (attention_sums_from_lse, [q, k, (q @ k.mT / 2).logsumexp(dim=-1)], FROM_LSE),
+        ]
+        for function, tensors, says in calls:
+            for primal in (tensors[part], tensors[part].detach().clone().requires_grad_()):
+                with forward_ad.dual_level():
+                    tensors[part] = forward_ad.make_dual(primal, torch.ones_like(primal))
+                    with pytest.raises(OptionError) as caught:
+                        function(*tensors, prefix=1, check=check)
+                assert str(caught.value) == says
+
+    def test_transforms_are_told(self) -> None:
+        q = layer(1, 2, 5)[1]
+        transforms: list[Callable[[], object]] = [
+            lambda: jvp(self.one_pass, (q,), (q,)),
+            lambda: torch.func.jacfwd(lambda one: self.one_pass(one, "none"))(q),
+            # the tangent is that of the outer transform
+            lambda: jvp(lambda one: jvp(lambda other: self.one_pass(one) * other.sum(), (q,), (q,))[0], (q,), (q,)),
+        ]
+        for transformed in transforms:
+            with pytest.raises(OptionError) as caught:
+                transformed()
+            assert str(caught.value) == ONCE
+
+    def test_tangent_of_what_comes_back_is_told(self) -> None:
+        q = layer(1, 2, 5, requires_grad=True)[1]
+        with forward_ad.dual_level():
+            loss = self.one_pass(q) * forward_ad.make_dual(*torch.ones(2, 1, dtype=torch.float64))
+            with pytest.raises(OptionError) as caught:
+                loss.backward()
+        assert str(caught.value) == ONCE
+
+    def test_tangent_of_something_else_is_none_of_theirs(self) -> None:
+        q = layer(1, 2, 5)[1]
+        value, tangent = jvp(lambda other: self.one_pass(q) * other.sum(), (q,), (torch.ones_like(q),))
+        assert torch.allclose(value, self.one_pass(q) * q.sum())
+        assert torch.allclose(tangent, self.one_pass(q) * q.numel())
+
+    def test_samples_by_vmap_are_those_of_a_batch(self) -> None:
+        q = layer(3, 2, 5)[1]
+        found = torch.func.vmap(lambda one: self.one_pass(one.unsqueeze(0), "none"))(q)
+        assert torch.allclose(found, torch.stack([self.one_pass(one.unsqueeze(0)) for one in q]))
+
+    def test_compiled_transform_is_told(self) -> None:
+        q = layer(1, 2, 5)[1]
+        tangents = torch.compile(
+            lambda one: jvp(lambda each: self.one_pass(each, "none"), (one,), (one,))[1],
+            backend="eager",
+            fullgraph=True,
+        )
+        with pytest.raises(Unsupported, match="no_forward_mode"):
+            tangents(q)
+        torch.compiler.reset()
+
+    def test_tangent_is_told_while_a_graph_is_traced(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        q = layer(1, 2, 5)[1]
+        expected = self.one_pass(q)
+        monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+        assert torch.equal(self.one_pass(q), expected)
+        with forward_ad.dual_level():
+            dual = forward_ad.make_dual(q, q)
+            with pytest.raises(OptionError) as caught:
+                self.one_pass(dual)
+        assert str(caught.value) == ONCE
+
+    def test_step_lets_tangents_of_its_tokens_pass(self) -> None:
+        x, q, k, v = layer()
+        attn = (q @ k.mT / 2).softmax(dim=-1)
+        _, ours = jvp(lambda one: prune_qkv(one, q, k, v, keep=3).tokens, (x,), (x.flip(1),))
+        _, theirs = jvp(lambda one: prune(one, attn, v, keep=3).tokens, (x,), (x.flip(1),))
+        assert torch.equal(ours, theirs)
+        _, none = jvp(lambda one: prune_qkv(x, one, k, v, keep=3).scores, (q,), (q,))
+        assert not none.any()
 
 
 class TestGraphs:
