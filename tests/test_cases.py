@@ -12,6 +12,7 @@ import torch
 from hypothesis import find, given, settings
 from hypothesis import strategies as st
 from hypothesis.errors import NoSuchExample
+from hypothesis.vendor.pretty import pretty
 from safetensors.numpy import save_file
 from safetensors.torch import save_file as save_torch
 
@@ -35,6 +36,13 @@ def law_of(clause: str, method: str = "pomt") -> Law:
 
 class TestCase:
     """A case: the tensors of one pruning step, made from a family, a shape and a seed, and nothing else."""
+
+    def test_hypothesis_tells_no_tensors(self) -> None:
+        """Of a failing case it would print them all, and warn that this is expensive."""
+        case = build_case(
+            "ordinary", seed=0, dtype="float32", batch=1, heads=1, tokens=3, features=1, channels=1, prefix=1, keep=1
+        )
+        assert pretty(case) == repr(case)
 
     def test_shape_counts_patches_and_discarded(self) -> None:
         assert (SHAPE.patches, SHAPE.discarded) == (5, 3)

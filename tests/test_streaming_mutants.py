@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
+from hypothesis.vendor.pretty import pretty
 from torch import Tensor
 
 from pomt_ref import DtypeError
@@ -245,6 +246,10 @@ class TestCases:
             "<LayerCase batch=2 heads=3 tokens=7 features=4 values=2 prefix=2 rows=3 seed=3 dtype=float16 "
             "(family: large logits)>"
         )
+
+    def test_hypothesis_tells_no_tensors(self) -> None:
+        layer = build_layer("large logits", SHAPES[0], seed=3, dtype="float16")
+        assert pretty(layer) == repr(layer)
 
 
 class TestQueries:

@@ -6,6 +6,7 @@ see the same numbers, and a case is told in one line.
 
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float64
@@ -63,8 +64,12 @@ class Case:
         return f"{self.shape} seed={self.seed} dtype={self.dtype} (family: {self.family})"
 
     def __repr__(self) -> str:
-        """Without the tensors: Hypothesis would print all of a long sequence."""
+        """Without the tensors."""
         return f"<Case {self}>"
+
+    def _repr_pretty_(self, printer: Any, _cycle: bool) -> None:  # noqa: ANN401, FBT001 -- Hypothesis's protocol
+        """Hypothesis would print the fields of a data class, all tensors among them."""
+        printer.text(repr(self))
 
     @cached_property
     def defined(self) -> bool:

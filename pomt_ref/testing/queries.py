@@ -50,6 +50,10 @@ class LayerCase:
         sizes = " ".join(f"{axis}={size}" for axis, size in asdict(self.shape).items())
         return f"<LayerCase {sizes} seed={self.seed} dtype={self.dtype} (family: {self.family})>"
 
+    def _repr_pretty_(self, printer: Any, _cycle: bool) -> None:  # noqa: ANN401, FBT001 -- Hypothesis's protocol
+        """Hypothesis would print the fields of a data class, all tensors among them."""
+        printer.text(repr(self))
+
     @property
     def scale(self) -> float:
         """One over the root of the features, as attention has it unless told."""
