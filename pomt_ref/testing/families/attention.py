@@ -113,8 +113,7 @@ def close_sums(random: np.random.Generator, shape: Shape) -> Tensors:
     keys[prefix:, prefix:] *= np.where(
         np.arange(patches)[:, np.newaxis] < fewer, 1 - random.choice([2.0**-7, 2.0**-10]), 1.0
     )
-    if prefix:
-        keys[:, :prefix] = (1 - keys[:, prefix:].sum(axis=1, keepdims=True)) / prefix
+    keys[:, :prefix] = (1 - keys[:, prefix:].sum(axis=1, keepdims=True)) / max(prefix, 1)
     keys /= keys.sum(axis=1, keepdims=True)
     every = np.broadcast_to(keys, (shape.batch, shape.heads, shape.tokens, shape.tokens)).copy()
     return gaussian_tokens(random, shape), every, even_values(random, shape)
