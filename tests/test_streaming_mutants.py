@@ -13,8 +13,8 @@ from hypothesis.vendor.pretty import pretty
 from torch import Tensor
 
 from pomt_ref import DtypeError
-from pomt_ref.conformance import as_subject, from_queries, queries_and_keys, run_law
-from pomt_ref.streaming import attention_sums_from_lse, blocks, prune_qkv, streaming_attention, tiles
+from pomt_ref.conformance import as_subject, check, from_queries, queries_and_keys, run_law
+from pomt_ref.streaming import attention_sums_from_lse, blocks, prune_qkv, prune_sums, streaming_attention, tiles
 from pomt_ref.testing import LAYER_FAMILIES, LawViolation, LayerCase, LayerShape, build_layer, laws_of, layer_cases
 from pomt_ref.testing.laws import (
     output_is_that_of_attention,
@@ -252,6 +252,27 @@ class TestCases:
         assert pretty(layer) == repr(layer)
 
 
+def _by_lse(change: Callable[[Tensor, float], tuple[Tensor, float]]) -> Callable[..., Any]:
+    """The step from sums beside a logsumexp, where one or the other is changed after it was made."""
+
+    def step(x: Tensor, q: Tensor, k: Tensor, v: Tensor, *, prefix: int, keep: int, scale: float) -> Any:  # noqa: ANN401 -- a step
+        lse, scale = change((scale * q @ k.mT).logsumexp(dim=-1), scale)
+        sums = attention_sums_from_lse(q, k, lse, prefix=prefix, scale=scale, check="shapes")
+        return prune_sums(x, sums, v, prefix=prefix, keep=keep, check="shapes")
+
+    return step
+
+
+WITHOUT: Final = (
+    pytest.param(_by_lse(lambda lse, scale: (torch.zeros_like(lse), scale)), id="no logsumexp"),
+    pytest.param(_by_lse(lambda lse, scale: (1.4427 * lse, scale)), id="logsumexp to the base of two"),
+    pytest.param(_by_lse(lambda lse, scale: (lse[:, -1:].expand_as(lse), scale)), id="logsumexp of the last head"),
+    pytest.param(_by_lse(lambda lse, _scale: (lse, 1.0)), id="no scale"),
+    pytest.param(_by_lse(lambda lse, scale: (lse, scale**2)), id="scale twice"),
+)
+"""Steps that are right where all logsumexps are zero and the scale is one."""
+
+
 class TestQueries:
     """Queries and keys are made whose attention is the one that is given."""
 
@@ -259,6 +280,16 @@ class TestQueries:
         attn = torch.tensor([[[[0.25, 0.75, 0.0], [1.0, 0.0, 0.0], [1e-30, 0.5, 0.5]]]])
         q, k = queries_and_keys(attn)
         assert torch.allclose((q @ k.mT).softmax(dim=-1), attn.double(), rtol=1e-13, atol=0.0)
+        q, k = queries_and_keys(attn, scale=0.5)
+        assert torch.allclose((q @ k.mT / 2).softmax(dim=-1), attn.double(), rtol=1e-13, atol=0.0)
+
+    def test_every_row_and_head_has_another_logsumexp(self) -> None:
+        q, k = queries_and_keys(torch.full((1, 3, 5, 5), 0.2))
+        assert (q @ k.mT).logsumexp(dim=-1).mul(4).round().unique().numel() > 5
+
+    @pytest.mark.parametrize("wrong", WITHOUT)
+    def test_check_rejects_steps_without_scale_or_logsumexp(self, wrong: Callable[..., Any]) -> None:
+        assert not check(from_queries(wrong), clauses=["POMT-ATT-1"], max_examples=20).conforms
 
     def test_attention_in_half_precision_is_refused(self) -> None:
         attn = torch.full((1, 1, 2, 2), 0.5, dtype=torch.bfloat16)

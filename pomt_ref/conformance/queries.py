@@ -15,22 +15,31 @@ from pomt_ref.errors import DtypeError
 NO_ATTENTION: Final = -1000.0
 """The logit of an attention of zero: its exponential is zero in float64, and products with it are finite."""
 
+SCALE: Final = 0.5
+"""Of the logits, by which an implementation is called: one that leaves it out has other attention."""
+
+STEPS: Final = 13
+"""Different logsumexps of a head's rows, a quarter apart; a prime, so that tiles of rows begin with different ones."""
+
 
 def queries_and_keys(
-    attn: Float[Tensor, "batch heads tokens tokens"],
+    attn: Float[Tensor, "batch heads tokens tokens"], *, scale: float = 1.0
 ) -> tuple[Float64[Tensor, "batch heads tokens tokens"], Float64[Tensor, "batch heads tokens tokens"]]:
-    """Queries and keys of N features whose attention, with a scale of one, is the one that is given.
+    """Queries and keys of N features whose attention, with this scale, is the one that is given.
 
-    The queries are its logarithm and the keys are unit vectors, so that the logits are the logarithms themselves.
-    They are float64, in which the rounding of a logarithm is far below that of any narrower attention.
+    The keys are unit vectors, so that the logits are what the queries are made of: logarithms of the attention, and
+    for every row and head another constant, which a softmax takes away and which is the logsumexp of that row. All is
+    float64, in which the rounding of a logarithm is far below that of any narrower attention.
 
     >>> q, k = queries_and_keys(torch.tensor([[[[0.25, 0.75], [1.0, 0.0]]]]))
     >>> (q @ k.mT).softmax(dim=-1)
     tensor([[[[0.2500, 0.7500],
               [1.0000, 0.0000]]]], dtype=torch.float64)
     """
-    logits = attn.double().log()
-    q = torch.where(attn > 0, logits, NO_ATTENTION)
+    heads, rows = (torch.arange(size, device=attn.device, dtype=torch.float64) for size in attn.shape[1:3])
+    constants = ((5 * heads.unsqueeze(-1) + rows) % STEPS - STEPS // 2) / 4
+    logits = attn.double().log() + constants.unsqueeze(-1)
+    q = torch.where(attn > 0, logits, NO_ATTENTION) / scale
     return q, torch.eye(attn.shape[-1], dtype=torch.float64, device=attn.device).expand_as(q)
 
 
@@ -58,8 +67,8 @@ def from_queries(function: Callable[..., Any]) -> Callable[..., Any]:
         if attn.dtype.itemsize < torch.float32.itemsize:
             expected = "attention in float32 or float64, whose rows a softmax can have"
             raise DtypeError("from_queries", "POMT-ATT-1", expected, f"{attn.dtype}")
-        q, k = queries_and_keys(attn)
-        answer = function(x.double(), q, k, v.double(), prefix=prefix, keep=keep, scale=1.0, **options)
+        q, k = queries_and_keys(attn, scale=SCALE)
+        answer = function(x.double(), q, k, v.double(), prefix=prefix, keep=keep, scale=SCALE, **options)
         if isinstance(answer, Tensor):
             return answer.to(x.dtype)
         named = {name: getattr(answer, name) for name in ("kept", "discarded", *STAGES) if hasattr(answer, name)}

@@ -83,7 +83,10 @@ def write_kernels(tmp_path: Path) -> Path:
 class TestKernel:
     """POMT-ATT-1 as a kernel: a tile of keys, all heads in the inner loop, the maximum before the exponential."""
 
-    @pytest.mark.parametrize(("name", "status"), [("kernel", 0), ("minimum_over_heads", 1)])
+    @pytest.mark.parametrize(
+        ("name", "status"),
+        [("kernel", 0), ("minimum_over_heads", 1), ("logsumexp_forgotten", 1), ("scale_forgotten", 1)],
+    )
     def test_check_accepts_the_kernel_and_no_other(self, name: str, status: int, kernels: Path) -> None:
         clauses = ["--clause", "POMT-ATT-1", "--clause", "POMT-SCORE-1"]
         done = run(["-m", "pomt_ref", "check", f"{name}:prune", "--quick", "--no-save", *clauses], kernels)
