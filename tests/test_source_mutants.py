@@ -71,6 +71,11 @@ class TestSourceMutants:
         assert float(attn.sum(dim=-1).max()) == 1 + excess
         assert attention_score(attn, prefix=0).shape == (1, 4)
 
+    def test_some_rows_of_attention_are_distributions_as_well(self) -> None:
+        rows = torch.full((1, 1, 2, 4), 0.5)
+        with pytest.raises(PomtError, match=r"^prune_sharded: expected rows of attn that sum to 1"):
+            contracts.layer("prune_sharded", rows=rows, prefix=1, check="values")
+
     def test_attention_score_refuses_a_nested_tensor_by_its_name(self) -> None:
         attn = torch.nested.nested_tensor([torch.full((1, 2, 2), 0.5)], layout=torch.jagged)
         with pytest.raises(PomtError, match=r"got a nested tensor$"):

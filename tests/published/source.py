@@ -125,6 +125,9 @@ EQUIVALENT: Final[tuple[Equivalent, ...]] = (
     Equivalent("pomt_ref.magnitude.magnitude_score", "softmax(dim=-1)", "Of two axes, the second is the last."),
     Equivalent("pomt_ref.ranking.rank", "argsort(dim=1", "Of two axes, the second is the last, which is the default."),
     Equivalent(
+        "pomt_ref.pruning.gather", "unsqueeze(-1)", "Of one axis, what is new after it; without a GPU, one device."
+    ),
+    Equivalent(
         "pomt_ref.pruning.mean_row",
         "dtype=score_dtype(",
         "torch itself accumulates the mean of half-precision rows in float32; the argument promises it.",
