@@ -212,8 +212,9 @@ class TestLogsumexp:
             coarse = q.bfloat16().to(wide) @ k.bfloat16().mT.to(wide)  # in a kernel that multiplies in bfloat16
             exact = q.double() @ k.double().mT
             for products in (exact, q.to(wide) @ k.to(wide).mT, coarse):
-                attention_sums_from_lse(q, k, (products / 4).logsumexp(dim=-1).to(wide), prefix=0)
-            attention_sums_from_lse(q, k, logsumexp(q, k, scale=0.25), prefix=0)
+                sums = attention_sums_from_lse(q, k, (products / 4).logsumexp(dim=-1).to(wide), prefix=0)
+                assert sums.isfinite().all()
+            assert attention_sums_from_lse(q, k, logsumexp(q, k, scale=0.25), prefix=0).isfinite().all()
 
     @each_dtype
     def test_logsumexp_of_something_else_is_told(self, dtype: torch.dtype) -> None:
