@@ -1,6 +1,7 @@
 """prune_sharded in a world of one, and what it refuses; many processes are in integration."""
 
 import inspect
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -155,12 +156,31 @@ class TestRanks:
 
     def test_ranks_that_disagree_are_told(self) -> None:
         with pytest.raises(RankError, match=r"expected the same keep on every rank .*, got keep=\[4, 5\]"):
-            self.ranks.require_same({"keep": [4, 5], "prefix": [1, 1]}, "prefix", "keep")
+            self.ranks.require_same({"keep": [4, 5], "prefix": [1, 1]}, "prefix", "keep", words={})
 
-    def test_lost_connection_is_told(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_ranks_that_disagree_about_a_word_are_told_the_words(self) -> None:
+        words = {"split": ("batch", "queries")}
+        with pytest.raises(RankError, match=r"the same split on every rank .*, got split=\['queries', 'batch'\]"):
+            self.ranks.require_same({"split": [1, 0]}, "split", words=words)
+
+    @pytest.mark.parametrize(
+        ("printed", "told"),
+        [
+            ("[gloo/pair.cc:534] Connection closed by peer [127.0.0.1]:1", "a connection that was lost"),
+            ("[gloo/unbound.cc:78] Timed out waiting 1500ms", "none within the timeout of the process group"),
+            ("Application timeout caused pair closure", "none within the timeout of the process group"),
+        ],
+    )
+    def test_rank_that_does_not_answer_is_told(self, monkeypatch: pytest.MonkeyPatch, printed: str, told: str) -> None:
         def lost(_value: Tensor, *, op: object, group: object) -> None:
-            raise RuntimeError(f"[gloo/pair.cc:534] Connection closed by peer. More of {op} and {group}")
+            raise RuntimeError(f"{printed} {op} {group}")
 
         monkeypatch.setattr(dist, "all_reduce", lost)
-        with pytest.raises(RankError, match=r"an answer of every rank within the timeout .*Connection closed by peer$"):
+        expected = f"prune_sharded: expected an answer of every rank (POMT-ATT-2), got {told}"
+        with pytest.raises(RankError, match=f"^{re.escape(expected)}$"):
             self.ranks.largest(torch.ones(1))
+
+    def test_group_of_others_is_told(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(dist, "get_rank", lambda _group: -1)
+        with pytest.raises(RankError, match=r"a process group of which this process is a rank .*, got one of others$"):
+            prune_sharded(*layer(), prefix=2, keep=4)

@@ -1,6 +1,6 @@
 """The processes that share a step: what they must agree on, and the three things they tell each other."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -47,15 +47,21 @@ class Ranks:
             raise self._error("valid inputs on every rank", f"rank {willing.index(0)} refused its own")
         return dict(zip(own, facts, strict=True))
 
-    def require_same(self, facts: Mapping[str, list[int]], *names: str) -> None:
+    def require_same(self, facts: Mapping[str, list[int]], *names: str, words: Mapping[str, Sequence[object]]) -> None:
         """All ranks say the same.
+
+        Arguments:
+            facts: what every rank says, by name.
+            names: of what has to be the same.
+            words: what the numbers of a fact stand for, where they are places in a list.
 
         Raises:
             RankError: two of them do not.
         """
         for name in names:
             if len(set(facts[name])) > 1:
-                raise self._error(f"the same {name} on every rank", f"{name}={facts[name]}")
+                said = [words[name][number] if name in words else number for number in facts[name]]
+                raise self._error(f"the same {name} on every rank", f"{name}={said}")
 
     def largest(self, value: Shaped[Tensor, "*axes"]) -> Shaped[Tensor, "*axes"]:
         """POMT-ATT-2: the largest value of all ranks, element by element."""
@@ -74,12 +80,13 @@ class Ranks:
 
     @contextmanager
     def _answers(self) -> Iterator[None]:
-        """Tell a rank that is gone, or late, as what it is."""
+        """Tell a rank that is late, or gone, as what it is; what the backend printed is the cause of the error."""
         try:
             yield
-        except (RuntimeError, ValueError) as error:  # gloo and NCCL have no error of their own for a lost connection
-            told = str(error).strip().partition("\n")[0].rpartition(".cc:")[2].partition(". ")[0]
-            raise self._error("an answer of every rank within the timeout of the group", told) from error
+        except (RuntimeError, ValueError) as error:  # neither gloo nor NCCL has an error of its own for either
+            late = "time" in str(error).lower()
+            got = "none within the timeout of the process group" if late else "a connection that was lost"
+            raise self._error("an answer of every rank", got) from error
 
     def _error(self, expected: str, got: str) -> RankError:
         """An error that names function and clause."""
@@ -87,11 +94,13 @@ class Ranks:
 
 
 def require_group(function: str, group: "dist.ProcessGroup | None") -> None:
-    """There is a process group.
+    """There is a process group, and this process is one of it.
 
     Raises:
-        RankError: none was made.
+        RankError: none was made, or the group is one of others.
     """
     if not (dist.is_available() and dist.is_initialized()):
         expected = "an initialised process group (torch.distributed.init_process_group)"
         raise RankError(function, "POMT-ATT-2", expected, "none" if group is None else "one of no use")
+    if dist.get_rank(group) < 0:
+        raise RankError(function, "POMT-ATT-2", "a process group of which this process is a rank", "one of others")

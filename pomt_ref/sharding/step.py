@@ -78,7 +78,7 @@ def prune_sharded(
         refused = error
     told = ranks.compare(facts, refused)
     assert keep is not None  # noqa: S101 -- tells the type checker what planned_keep has just made of it
-    ranks.require_same(told, *_NAMES[2:], *(["samples"] if split == "queries" else []))
+    ranks.require_same(told, *_NAMES[2:], *(["samples"] if split == "queries" else []), words=_WORDS)
     if split == "batch":
         sums = attention_sums(attn.detach(), prefix=prefix)
     else:
@@ -119,14 +119,18 @@ _NAMES: Final = (
 )
 """What every rank says of its share; all but the first two are the same for all."""
 
+_WORDS: Final = {"split": get_args(Split), "normalisation": get_args(Normalisation), "dtype": contracts.DTYPES}
+"""What is said as its place in a list: ranks exchange numbers."""
+
 
 def _facts(
     x: Tensor, attn: Tensor, v: Tensor, *, prefix: int, keep: int, split: Split, normalisation: Normalisation
 ) -> Facts:
     """A rank's share in numbers."""
     numbers = (
-        *(x.shape[0], attn.shape[2], get_args(Split).index(split), get_args(Normalisation).index(normalisation)),
-        *(contracts.DTYPES.index(x.dtype), x.shape[1], x.shape[2], v.shape[1], v.shape[3], int(prefix), keep),
+        *(x.shape[0], attn.shape[2]),
+        *(_WORDS["split"].index(split), _WORDS["normalisation"].index(normalisation), _WORDS["dtype"].index(x.dtype)),
+        *(x.shape[1], x.shape[2], v.shape[1], v.shape[3], int(prefix), keep),
     )
     return dict(zip(_NAMES, numbers, strict=True))
 

@@ -2,12 +2,22 @@
 
 from typing import Final
 
-from pomt_ref.testing.mutants.faults import attention, calls, counts, magnitude, means, ranking, rows, siblings
+from pomt_ref.testing.mutants.faults import (
+    attention,
+    calls,
+    counts,
+    magnitude,
+    means,
+    normalisation,
+    ranking,
+    rows,
+    siblings,
+)
 from pomt_ref.testing.mutants.mutant import Mutant
 
 FAULTS: Final[tuple[Mutant, ...]] = (
     *attention.SUMS,
-    *attention.NORMALISATION,
+    *normalisation.NORMALISATION,
     *magnitude.MAGNITUDE,
     *ranking.SCORES,
     *ranking.ORDERS,
