@@ -21,7 +21,10 @@ from typing import Final
 import nox
 
 nox.needs_version = ">=2025.5"
-nox.options.sessions = ["tests", "integration", "properties", "types", "prove", "vectors", "lint", "docs", "demo"]
+nox.options.sessions = [
+    *("tests", "annotations", "integration", "properties"),
+    *("types", "prove", "vectors", "lint", "docs", "demo"),
+]
 
 ROOT: Final = Path(__file__).parent
 BUILD: Final = Path("build")
@@ -32,9 +35,13 @@ NO_SHAPE_CHECKER: Final = "--jaxtyping-packages="
 WRITE_STAMP: Final = "import pathlib, sys; pathlib.Path(sys.argv[1]).write_text(sys.argv[2])"
 """A step of the installation, so that `nox --no-install`, which skips installing, does not call it done."""
 
-UNCOVERED: Final = ("docs", "README.md", "properties", "tests/test_kills.py", "tests/test_proofs.py")
-"""Every example of the pages, and tests that draw many cases: coverage would double their time, and so would the
-annotations of every case. Neither needs them: `nox -s properties` holds the same laws with annotations checked."""
+UNCOVERED: Final = ("docs", "README.md", "properties", "tests/test_proofs.py")
+"""Every example of the pages, and the laws: coverage would double their time, and the lines that they reach are reached
+by the other tests too."""
+
+SHORT: Final = ("-m", "not long")
+LONG: Final = ("-m", "long")
+"""By the mark of pyproject.toml."""
 
 SHAPE_CHECKER: Final = "tests/proofs/shape-checker.txt"
 """What the session that proves shapes installs for itself."""
@@ -60,7 +67,8 @@ WHOLE_CHECKS: Final = tuple(
         "vectors",
     )
 )
-"""Tests that run a whole check, or write its report, covered but without the annotations of every case."""
+"""Tests that run a whole check, or write its report: `nox -s annotations` leaves them out, for it would check the same
+annotations in case after case."""
 
 WRITE_OUTPUTS: Final = "docs/examples/write_outputs.py"
 """Calls an implementation on every vector, and writes what it returns."""
@@ -126,20 +134,20 @@ def _two_at_a_time(session: nox.Session, *runs: tuple[str, ...]) -> None:
 
 @nox.session(venv_backend="none", requires=["environment"])
 def tests(session: nox.Session) -> None:
-    """Run unit tests, properties, every example in docs and docstrings, on CPU and CUDA as found; coverage 100 %."""
+    """Run unit tests, laws, every example in docs and docstrings, on CPU and CUDA as found; coverage 100 %."""
     if session.posargs:
         _python(session, "-m", "pytest", *session.posargs)
         return
     _python(session, "-m", "coverage", "erase")
-    elsewhere = (*UNCOVERED, *WHOLE_CHECKS, "tests/isolated", "tests/integration")
-    ignored = (f"--ignore={path}" for path in elsewhere)
-    covered = ("-m", "coverage", "run", "-m", "pytest")
+    ignored = (f"--ignore={path}" for path in (*UNCOVERED, *WHOLE_CHECKS, "tests/isolated", "tests/integration"))
+    alike = ("-m", "pytest", NO_SHAPE_CHECKER, *SHORT)
+    covered = ("-m", "coverage", "run", *alike)
     _two_at_a_time(
         session,
-        (*covered, *WHOLE_CHECKS, NO_SHAPE_CHECKER),
+        (*covered, *WHOLE_CHECKS),
         (*covered, "tests", *ignored),
-        ("-m", "pytest", *UNCOVERED, NO_SHAPE_CHECKER),
-        (*covered, "tests/isolated", "--doctest-modules", "pomt_ref", NO_SHAPE_CHECKER),
+        (*alike, *UNCOVERED),
+        (*covered, "tests/isolated", "--doctest-modules", "pomt_ref"),
     )
     _python(session, "-m", "coverage", "combine", "--quiet")
     _python(session, "-m", "coverage", "report")
@@ -147,9 +155,20 @@ def tests(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none", requires=["environment"])
 def integration(session: nox.Session) -> None:
-    """Run what starts programs: compilers, exporters, kernels, ranks, the wheel, and every command of the pages."""
-    chosen = session.posargs or sorted(str(path) for path in Path("tests", "integration").glob("test_*.py"))
-    _python(session, "-m", "pytest", *chosen, NO_SHAPE_CHECKER)
+    """Run what takes long, or starts programs: compilers, exporters, kernels, ranks, every command of the pages."""
+    if session.posargs:
+        _python(session, "-m", "pytest", NO_SHAPE_CHECKER, *session.posargs)
+        return
+    programs = sorted(str(path) for path in Path("tests", "integration").glob("test_*.py"))
+    alike = ("-m", "pytest", NO_SHAPE_CHECKER)
+    _two_at_a_time(session, (*alike, *programs), (*alike, *LONG, "tests", "tests/isolated"))
+
+
+@nox.session(venv_backend="none", requires=["environment"])
+def annotations(session: nox.Session) -> None:
+    """Run unit tests with every annotation of the package checked as it runs; `nox -s properties` does so with laws."""
+    ignored = (f"--ignore={path}" for path in (*UNCOVERED, *WHOLE_CHECKS, "tests/isolated", "tests/integration"))
+    _python(session, "-m", "pytest", "tests", *ignored, *SHORT, *session.posargs)
 
 
 @nox.session(venv_backend="none", requires=["environment"])

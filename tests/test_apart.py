@@ -65,6 +65,7 @@ RANK: Final[dict[str, Any]] = {"clauses": ["POMT-RANK-1", "POMT-META-1"], "quick
 class TestApart:
     """Units in processes of their own."""
 
+    @pytest.mark.long
     def test_kernel_that_crashes_is_wrong_and_the_rest_is_held(self) -> None:
         report = check("tests.test_apart:crashes", apart=True, **RANK)
         assert [row.verdict for row in report.rows] == ["wrong", "conforms"]
@@ -77,6 +78,7 @@ class TestApart:
         assert report.first_kill is not None
         assert report.first_kill.cases > 1
 
+    @pytest.mark.long
     def test_kernel_that_exits_is_wrong_everywhere(self) -> None:
         report = check("tests.test_apart:exits", jobs=2, **RANK)
         assert [row.verdict for row in report.rows] == ["wrong", "wrong"]
@@ -87,6 +89,7 @@ class TestApart:
         assert [row.verdict for row in report.rows] == ["wrong", "conforms"]
         assert "took longer than 0.5 s, and could not be interrupted" in report.failures[0].message
 
+    @pytest.mark.long
     def test_right_kernel_conforms_as_it_does_here(self) -> None:
         here, apart = (check("tests.test_apart:right", apart=apart, **RANK) for apart in (False, True))
         assert [(row.clause, row.verdict, row.cases) for row in here.rows] == [

@@ -346,6 +346,7 @@ class TestGraph:
 class TestFixed:
     """An implementation that is made for one shape is held on that shape."""
 
+    @pytest.mark.long
     def test_kernel_for_one_shape_conforms_on_it(self) -> None:
         def kernel(x: Any, attn: Any, v: Any, *, prefix: int, keep: int) -> Any:  # noqa: ANN401 -- tensors
             assert (x.shape[1], prefix) == (17, 1), "built for 17 tokens"

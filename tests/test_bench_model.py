@@ -68,6 +68,7 @@ class TestCompare:
         methods = prunings(model, remove=8, layer=None, seed=0)
         return compare(model, images, Measurements(folder, {}), methods, remove=8, batch=32, rounds=rounds)
 
+    @pytest.mark.long
     def test_rows_say_what_pruning_costs(self, digits: Model, few: Images, tmp_path: Path) -> None:
         found = self.run(digits, few, tmp_path)
         whole, pomt, *others = found.rows
@@ -79,11 +80,13 @@ class TestCompare:
         assert found.images == 128
         assert 0.9 < pomt.agreement <= 1
 
+    @pytest.mark.long
     def test_rounds_rotate(self, digits: Model, few: Images, tmp_path: Path) -> None:
         self.run(digits, few, tmp_path)
         order = [line.split(",")[1] for line in (tmp_path / "measurements.csv").read_text().splitlines()[1:11]]
         assert order == ["none", "POMT", "Top-K", "EViT", "random", "POMT", "Top-K", "EViT", "random", "none"]
 
+    @pytest.mark.long
     def test_nothing_is_measured_twice(self, digits: Model, few: Images, tmp_path: Path) -> None:
         first = self.run(digits, few, tmp_path)
         before = (tmp_path / "measurements.csv").read_text()
@@ -127,6 +130,7 @@ class TestCompare:
         assert found.rows[1].ratio.median == found.rows[1].ratio.low == found.rows[1].ratio.high == 0.5
         assert found.rows[1].latency.low < found.rows[1].latency.high
 
+    @pytest.mark.long
     def test_without_labels_there_is_no_accuracy(self, digits: Model, few: Images, tmp_path: Path) -> None:
         found = self.run(digits, Images(ready=few.ready, labelled=False), tmp_path, rounds=1)
         assert [row.accuracy for row in found.rows] == [None] * 5

@@ -217,6 +217,7 @@ class TestGoals:
         found = certified_shares(65, 3, radius=0.1, seed=0)
         assert found.intervals < found.multiplied <= found.exact < found.limit
 
+    @pytest.mark.long
     def test_planes_drop_little_more_than_an_attack(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """One of the four seeds of docs/comparison.md; fewer steps of the attack make the ratio larger, if anything."""
         monkeypatch.setattr("pomt_ref.bounds.limits.STRONGER_STEPS", 12)
@@ -277,6 +278,7 @@ class TestExtremes:
         assert certificate.largest.contains(torch.ones(1, 1))
         assert certificate.check()
 
+    @pytest.mark.long
     @pytest.mark.parametrize(
         ("size", "weight"),
         [(1e-320, 1.0), (1e-165, 1e150), (1.0, 1e-300), (1e300, 1e-300), (1e10, 1e10), (1e-10, 1e150)],
@@ -290,6 +292,7 @@ class TestExtremes:
         tokens = Box(center - 0.01 * center.abs(), center + 0.01 * center.abs())
         assert certify_tokens(tokens, layer, keep=1).check()
 
+    @pytest.mark.long
     def test_shares_that_underflow_have_constants_for_planes(self) -> None:
         """Logits that are hundreds apart: slopes and shares beyond the smallest numbers, in every direction."""
         generator = torch.Generator().manual_seed(0)
@@ -357,6 +360,7 @@ class TestMlp:
 class TestPage:
     """docs/comparison.md is what the module writes."""
 
+    @pytest.mark.long
     def test_planes_are_those_of_the_page(self) -> None:
         page = (ROOT / "docs" / "comparison.md").read_text(encoding="utf-8")
         assert "".join(comparison.plane_table()) in page
@@ -423,6 +427,7 @@ class TestPicture:
         assert "ε = 0.02: certain in 62% of the patches" in capsys.readouterr().out
         assert file.read_bytes().startswith(b"\x89PNG")
 
+    @pytest.mark.long
     def test_tokens_of_the_layer_are_those_the_block_reads(self) -> None:
         model, image = load_model(), load_digits("test").images[:1]
         tokens, layer = certificates.attention_input(model, image), certificates.attention_layer(model)

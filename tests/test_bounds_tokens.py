@@ -61,6 +61,7 @@ class TestWrongCertificates:
     def test_right_certificates_are_confirmed(self) -> None:
         assert refuted([problem.certify() for problem in problems()]) == 0
 
+    @pytest.mark.long
     @pytest.mark.parametrize("name", WRONG)
     def test_planes_that_are_not_sound(self, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
         with monkeypatch.context() as patched:
@@ -76,12 +77,14 @@ class TestWrongCertificates:
             certificates = [problem.certify() for problem in problems()]
         assert refuted(certificates) > 2
 
+    @pytest.mark.long
     def test_a_norm_that_is_too_small(self, monkeypatch: pytest.MonkeyPatch) -> None:
         with monkeypatch.context() as patched:
             patched.setattr(layer, "NORM_ROOM", 0.5)
             certificates = [problem.certify() for problem in problems()]
         assert refuted(certificates) > 2
 
+    @pytest.mark.long
     @pytest.mark.parametrize("claim", ["kept", "discarded"])
     def test_a_flipped_fate(self, claim: str) -> None:
         for problem in problems():
@@ -92,6 +95,7 @@ class TestWrongCertificates:
             forged = replace(certificate, **{claim: flipped})
             assert forged.check().refuted == (f"{claim}[0, {patch}]",)
 
+    @pytest.mark.long
     @pytest.mark.parametrize("claim", ["attention", "values", "largest"])
     def test_ranges_that_are_too_narrow(self, claim: str) -> None:
         certificate = problems()[0].certify()
@@ -129,6 +133,7 @@ class TestMargin:
 class TestConditions:
     """LIN-1: planes pass if and only if they are sound, up to the room that they have."""
 
+    @pytest.mark.long
     @pytest.mark.parametrize("radius", [0.0, 0.01, 0.1, 0.5])
     def test_planes_of_the_package_pass(self, radius: float) -> None:
         for row, planes, head in rows(radius):
@@ -136,6 +141,7 @@ class TestConditions:
             assert unchanged(lower, planes.lower[head], planes.lower_value[head])
             assert unchanged(upper, planes.upper[head], planes.upper_value[head])
 
+    @pytest.mark.long
     @pytest.mark.parametrize("radius", [0.01, 0.1, 0.5])
     def test_planes_moved_by_more_than_their_room_do_not(self, radius: float) -> None:
         """They touch what they bound, so a little is enough; constants come in their place."""
@@ -145,6 +151,7 @@ class TestConditions:
             assert not lower.slopes.any()
             assert not unchanged(upper, moved.upper[head], moved.upper_value[head])
 
+    @pytest.mark.long
     def test_what_passes_is_sound_at_points(self) -> None:
         """Planes of all kinds, most of them wrong: those that pass hold at every point of the box that is tried."""
         generator, count = torch.Generator().manual_seed(0), 0

@@ -115,6 +115,7 @@ class TestStrategies:
     def test_shapes_have_no_more_patches_than_asked(self, shape: Shape) -> None:
         assert shape.patches <= 5
 
+    @pytest.mark.long
     @pytest.mark.parametrize("patches", [1, 17, 300])
     def test_shapes_reach_sizes_on_both_sides_of_a_switch(self, patches: int) -> None:
         found = find(
@@ -126,6 +127,7 @@ class TestStrategies:
         with pytest.raises(NoSuchExample):
             find(shapes(), lambda shape: shape.patches > max(SMALL), settings=settings(max_examples=100))
 
+    @pytest.mark.long
     @pytest.mark.parametrize("law", LAWS, ids=lambda law: f"{law.clause}-{law.method}")
     def test_cases_are_of_the_laws_families(self, law: Law) -> None:
         @settings(max_examples=4, database=None)
@@ -137,6 +139,7 @@ class TestStrategies:
 
         drawn()
 
+    @pytest.mark.long
     def test_cases_do_not_depend_on_what_else_is_loaded(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """Hypothesis prefers numbers from the source of loaded modules; the same seed draws the same all the same."""
 

@@ -4,6 +4,7 @@ import json
 import os
 import random
 import re
+import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -167,6 +168,7 @@ class TestProfiles:
         assert max(row.attained for row in report.rows) > 0.1
         assert sum(row.grades.get("admissible", 0) for row in report.rows) > 0, "near-ties came out the other way"
 
+    @pytest.mark.long
     @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
     def test_native_half_is_reported_and_never_certified(self, dtype: Literal["float16", "bfloat16"]) -> None:
         report = check(native, dtype=dtype, profile=dtype, max_examples=10, clauses=SCORED)
@@ -219,6 +221,7 @@ class TestShares:
         told = {(unit.law.clause, unit.part) for share in shares for unit in share}
         assert told == {(unit.law.clause, unit.part) for unit in whole}
 
+    @pytest.mark.long
     def test_shards_together_are_the_whole(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         clauses = ["POMT-PRUNE-1", "POMT-PRUNE-2"]
         options: dict[str, Any] = {"clauses": clauses, "max_examples": 61, "seed": 2}
@@ -233,6 +236,7 @@ class TestShares:
         assert without_times(merge(parts)) == without_times(whole)
         assert whole.rows[1].verdict == "wrong"
 
+    @pytest.mark.long
     @pytest.mark.usefixtures("forked")
     def test_jobs_find_what_one_process_finds(self) -> None:
         options: dict[str, Any] = {"clauses": CLAUSES, "max_examples": 12}
@@ -311,6 +315,7 @@ FAILING: Final = ("clauses", 2, "failure")
 class TestReading:
     """A report can be read again, and what is no report is told in one line."""
 
+    @pytest.mark.long
     def test_report_survives_json(self) -> None:
         report = check(loses_signs, clauses=CLAUSES, max_examples=20, seed=2)
         assert report.failures[0].ranking is not None
@@ -400,6 +405,7 @@ class TestReading:
         assert says in told
         assert told.count("\n") == 1
 
+    @pytest.mark.long
     def test_whatever_stands_in_a_report_is_read_or_told_in_one_line(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
@@ -443,6 +449,7 @@ class TestKnown:
         path.write_text(text)
         return path
 
+    @pytest.mark.long
     def test_known_deviation_conforms_with_its_reason(self, tmp_path: Path) -> None:
         known = self.listed(tmp_path, "# ours\n\nPOMT-PRUNE-2 [signed zeros]  the copy engine  # since 2024\n")
         report = check(loses_signs, clauses=CLAUSES, max_examples=20, seed=2, known=known)
@@ -452,6 +459,7 @@ class TestKnown:
         ]
         assert report.stale == ()
 
+    @pytest.mark.long
     def test_line_of_another_family_explains_nothing(self, tmp_path: Path) -> None:
         known = self.listed(tmp_path, "POMT-PRUNE-2 [ordinary] it is so")
         report = check(loses_signs, clauses=CLAUSES, max_examples=20, seed=2, known=known)
@@ -511,19 +519,33 @@ class TestKnown:
         assert marked.rows == report.rows
 
 
+def save(folder: Path) -> Path:
+    """One failing case."""
+    report = check("tests.test_checking:loses_signs", clauses=CLAUSES, max_examples=20, seed=2, save=folder)
+    (failure,) = report.failures
+    assert failure.replay == str(next(iter(folder.iterdir())))
+    return Path(failure.replay)
+
+
+@pytest.fixture(scope="module")
+def saved_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A failing case, which no test may change."""
+    return save(tmp_path_factory.mktemp("saved") / "new" / "cases")
+
+
+@pytest.fixture
+def saved_case(saved_once: Path, tmp_path: Path) -> Path:
+    """A copy of it."""
+    (tmp_path / "cases").mkdir()
+    return Path(shutil.copy(saved_once, tmp_path / "cases"))
+
+
 class TestSaving:
     """Every failure is saved as a case that can be run again."""
 
-    def saved(self, folder: Path) -> Path:
-        """One failing case."""
-        report = check("tests.test_checking:loses_signs", clauses=CLAUSES, max_examples=20, seed=2, save=folder)
-        (failure,) = report.failures
-        assert failure.replay == str(next(iter(folder.iterdir())))
-        return Path(failure.replay)
-
-    def test_saved_case_is_the_case(self, tmp_path: Path) -> None:
-        path = self.saved(tmp_path / "new" / "cases")
-        saved = load_case(path)
+    @pytest.mark.long
+    def test_saved_case_is_the_case(self, saved_case: Path, tmp_path: Path) -> None:
+        saved = load_case(saved_case)
         case: Case = build_case(
             saved.case.family, seed=saved.case.seed, dtype=saved.case.dtype, **vars(saved.case.shape)
         )
@@ -534,13 +556,13 @@ class TestSaving:
             "pomt",
         )
         assert saved.message.startswith("POMT-PRUNE-2 wrong: ")
-        assert self.saved(tmp_path / "again").read_bytes() == path.read_bytes()
+        assert save(tmp_path / "again").read_bytes() == saved_case.read_bytes()
 
     def test_replay_fails_as_the_check_did_and_holds_on_another(
-        self, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+        self, saved_case: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(sys, "path", list(sys.path))
-        path = str(self.saved(tmp_path))
+        path = str(saved_case)
         assert main(["replay", path]) == 1
         told = capsys.readouterr().out.splitlines()
         assert told[0].startswith("tests.test_checking:loses_signs · POMT-PRUNE-2 · batch=")
@@ -555,26 +577,26 @@ class TestSaving:
         assert [row.verdict for row in report.rows] == ["wrong"]
         assert report.remarks[0].startswith("the failing cases are not saved: ")
 
-    def test_device_that_is_not_there_is_told(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        path = self.saved(tmp_path / "cases")
-        assert main(["replay", str(path), "--device", "nonsense"]) == 2
+    def test_device_that_is_not_there_is_told(self, saved_case: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["replay", str(saved_case), "--device", "nonsense"]) == 2
         assert ": expected the device nonsense, got " in capsys.readouterr().err
 
+    @pytest.mark.long
     def test_case_that_takes_too_long_is_told(
-        self, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+        self, saved_case: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        path = self.saved(tmp_path / "cases")
 
         def late(*_arguments: object, **_named: object) -> None:
             raise TimeLimitError("took longer than 1 s")
 
         monkeypatch.setattr(runner, "require", late)
-        assert main(["replay", str(path), "--timeout", "1"]) == 1
+        assert main(["replay", str(saved_case), "--timeout", "1"]) == 1
         assert "it fails: took longer than 1 s" in capsys.readouterr().out
 
-    def test_no_case_is_told(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    @pytest.mark.long
+    def test_no_case_is_told(self, tmp_path: Path, saved_case: Path, capsys: pytest.CaptureFixture[str]) -> None:
         damaged, foreign = tmp_path / "damaged.safetensors", tmp_path / "foreign.safetensors"
-        damaged.write_bytes(self.saved(tmp_path / "cases").read_bytes()[:100])
+        damaged.write_bytes(saved_case.read_bytes()[:100])
         ones = np.ones((1, 1))
         save_file({"x": ones, "attn": ones, "v": ones}, foreign)
         for path in (tmp_path / "none", damaged, foreign):
@@ -596,22 +618,20 @@ class TestSaving:
             ({"clause": "ATT"}, "clause: expected text of the pattern"),
         ],
     )
-    def test_case_with_a_wrong_field_is_told(self, tmp_path: Path, change: dict[str, Any], says: str) -> None:
-        path = self.saved(tmp_path)
-        with safe_open(path, framework="numpy") as file:
+    def test_case_with_a_wrong_field_is_told(self, saved_case: Path, change: dict[str, Any], says: str) -> None:
+        with safe_open(saved_case, framework="numpy") as file:
             about = json.loads(file.metadata()["pomt_ref"])
-        save_file(load_file(path), path, metadata={"pomt_ref": json.dumps(about | change)})
-        with pytest.raises(SubjectError, match=f"^check {re.escape(str(path))}: {says}"):
-            load_case(path)
+        save_file(load_file(saved_case), saved_case, metadata={"pomt_ref": json.dumps(about | change)})
+        with pytest.raises(SubjectError, match=f"^check {re.escape(str(saved_case))}: {says}"):
+            load_case(saved_case)
 
-    def test_counts_that_cannot_be_are_told(self, tmp_path: Path) -> None:
-        path = self.saved(tmp_path)
-        with safe_open(path, framework="numpy") as file:
+    def test_counts_that_cannot_be_are_told(self, saved_case: Path) -> None:
+        with safe_open(saved_case, framework="numpy") as file:
             about = json.loads(file.metadata()["pomt_ref"])
         about["shape"]["keep"] = 10**17
-        save_file(load_file(path), path, metadata={"pomt_ref": json.dumps(about)})
+        save_file(load_file(saved_case), saved_case, metadata={"pomt_ref": json.dumps(about)})
         with pytest.raises(SubjectError, match=r"shape.keep: expected 0 <= keep < tokens - prefix = \d+, got 10+$"):
-            load_case(path)
+            load_case(saved_case)
 
     @pytest.mark.parametrize(
         ("name", "change", "says"),
@@ -625,15 +645,14 @@ class TestSaving:
         ],
     )
     def test_case_with_a_wrong_tensor_is_told(
-        self, tmp_path: Path, name: str, change: Callable[[np.ndarray], np.ndarray], says: str
+        self, saved_case: Path, name: str, change: Callable[[np.ndarray], np.ndarray], says: str
     ) -> None:
-        path = self.saved(tmp_path)
-        with safe_open(path, framework="numpy") as file:
+        with safe_open(saved_case, framework="numpy") as file:
             metadata = file.metadata()
-        tensors = load_file(path)
-        save_file(tensors | {name: np.ascontiguousarray(change(tensors[name]))}, path, metadata=metadata)
+        tensors = load_file(saved_case)
+        save_file(tensors | {name: np.ascontiguousarray(change(tensors[name]))}, saved_case, metadata=metadata)
         with pytest.raises(SubjectError, match=f"{says}$"):
-            load_case(path)
+            load_case(saved_case)
 
     @pytest.mark.parametrize("kind", ["folder", "bfloat16", "without v"])
     def test_file_of_another_kind_is_told(self, tmp_path: Path, kind: str) -> None:
@@ -647,18 +666,17 @@ class TestSaving:
             load_case(path)
 
     def test_case_that_shows_nothing_of_its_clause_is_told(
-        self, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+        self, saved_case: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        path = self.saved(tmp_path / "cases")
         for error, says in [
-            (InapplicableError(), f"{path}: expected a case that shows POMT-PRUNE-2, got one that does not"),
+            (InapplicableError(), f"{saved_case}: expected a case that shows POMT-PRUNE-2, got one that does not"),
             (
                 NotOfferedError(),
                 f"{SIGNLESS}: expected an implementation that offers what POMT-PRUNE-2 is about, got none",
             ),
         ]:
             monkeypatch.setattr(runner, "require", raising(error))
-            assert main(["replay", str(path)]) == 2
+            assert main(["replay", str(saved_case)]) == 2
             assert capsys.readouterr().err == f"pomt-ref replay {says}\n"
 
 

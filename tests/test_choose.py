@@ -5,6 +5,7 @@ import io
 import json
 import math
 import os
+import shutil
 import sys
 import time
 from dataclasses import replace
@@ -205,6 +206,30 @@ def few() -> Images:
     return Images(ready=(found.images[:64], found.labels[:64]))
 
 
+Begun = tuple[Path, dict[str, list[str]]]
+"""A folder, and the commands that wrote their settings into a folder of their name there."""
+
+
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory: pytest.TempPathFactory) -> Begun:
+    """Commands that were interrupted when they had written their settings; tests copy what they left."""
+    few_rounds = ["--rounds", "1", "--batch-size", "64"]
+    commands = {
+        "choose": ["choose", "--model", "tests.made_models:Tiny", "--tokens", "17,9", *few_rounds],
+        "bench-model": ["bench-model", "--model", "digits", "--remove", "8", *few_rounds],
+    }
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    folder = tmp_path_factory.mktemp("begun")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Measurements, "require_counts", interrupt)
+        for name, options in commands.items():
+            assert main([*options, "--output", str(folder / name)]) == 2, "the settings are written"
+    return folder, commands
+
+
 class TestProfile:
     """CHOOSE-1 and CHOOSE-2 on the packaged model."""
 
@@ -228,6 +253,7 @@ class TestProfile:
         assert curves.choice.tokens == curves.tokens[max(range(3), key=lambda place: expected[place])]
         assert curves.choice.remove == 17 - curves.choice.tokens
 
+    @pytest.mark.long
     def test_fewer_tokens_take_less_time(self, digits: Model, few: Images, tmp_path: Path) -> None:
         curves = profile(digits, few, Measurements(tmp_path, {}), counts=[2, 17], batch=64, rounds=7)
         assert curves.latency[0].median < curves.latency[1].median
@@ -316,6 +342,7 @@ class TestCommand:
         assert run("--model", "digits", "--every", 8, "--alpha", 0, "--output", tmp_path) == 0
         assert "R = 0: do not prune (alpha = 0)" in capsys.readouterr().out
 
+    @pytest.mark.long
     def test_folder_of_images_and_what_is_wrong_with_it(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
@@ -383,36 +410,18 @@ class TestCommand:
             ("measurements.csv", 131_073 * b"a" + b",17,0,1.0\n"),
         ],
     )
-    @pytest.mark.parametrize(
-        "command",
-        [
-            ["choose", "--model", "tests.made_models:Tiny", "--tokens", "17,9"],
-            ["bench-model", "--model", "digits", "--remove", "8"],
-        ],
-    )
     def test_damaged_folder_is_told_and_left_as_it_is(
-        self,
-        tmp_path: Path,
-        monkeypatch: pytest.MonkeyPatch,
-        capsys: pytest.CaptureFixture[str],
-        command: list[str],
-        file: str,
-        content: bytes,
+        self, tmp_path: Path, begun: Begun, capsys: pytest.CaptureFixture[str], file: str, content: bytes
     ) -> None:
-        def interrupt(*_: object) -> None:
-            raise KeyboardInterrupt
-
-        options = [*command, "--rounds", "1", "--batch-size", "64", "--output", str(tmp_path)]
-        with monkeypatch.context() as patched:
-            patched.setattr(Measurements, "require_counts", interrupt)
-            assert main(options) == 2, "the settings are written"
-        capsys.readouterr()
-        (tmp_path / file).write_bytes(content)
-        assert main(options) == 2
-        told = capsys.readouterr().err
-        assert str(tmp_path / file) in told
-        assert len(told.splitlines()) == 1
-        assert (tmp_path / file).read_bytes() == content
+        folders, commands = begun
+        for name, options in commands.items():
+            folder = shutil.copytree(folders / name, tmp_path / name)
+            (folder / file).write_bytes(content)
+            assert main([*options, "--output", str(folder)]) == 2
+            told = capsys.readouterr().err
+            assert str(folder / file) in told
+            assert len(told.splitlines()) == 1
+            assert (folder / file).read_bytes() == content
 
     def test_without_matplotlib_there_is_no_picture(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -163,6 +163,7 @@ class TestVerdict:
         assert out.splitlines()[-1].startswith(f"cli_subjects:{attribute} conforms to 2 clauses (10 cases, ")
         assert err == "POMT-PRUNE-1   conforms     generated\nPOMT-PRUNE-2   conforms     generated\n"
 
+    @pytest.mark.long
     @pytest.mark.parametrize(
         ("attribute", "says", "blocked"),
         [

@@ -630,6 +630,7 @@ class TestCheck:
         says = "wrong: offers scores as list, expected an array"
         assert [failure.message for failure in report.failures] == [f"{law.clause} {says}" for law in laws_of("pomt")]
 
+    @pytest.mark.long
     def test_check_of_right_stages_blames_the_order_alone(self) -> None:
         clauses = ("POMT-ATT-1", "POMT-ATT-2", "POMT-MAG-1", "POMT-SCORE-1")
         report = check(misordered, max_examples=20, clauses=[*clauses, "POMT-RANK-1"])
@@ -648,6 +649,7 @@ class TestCheck:
             f"expected a call that returns {OUTPUT}, got list"
         )
 
+    @pytest.mark.long
     def test_check_reports_a_subject_that_raises_by_clause(self) -> None:
         report = check(raising(SystemExit("I leave")), max_examples=2)
         assert not report.conforms
@@ -666,6 +668,7 @@ class TestCheck:
         assert row.failure is not None
         assert row.failure.message == f"POMT-PRUNE-1 wrong: returned None, expected {OUTPUT}"
 
+    @pytest.mark.long
     def test_check_with_the_same_seed_draws_the_same(self) -> None:
         wrong = answering(lambda tokens: tokens[:, 1:] if len(tokens) > 1 else tokens)
         one, same, other = (check(wrong, max_examples=10, clauses=["POMT-PRUNE-1"], seed=seed) for seed in (1, 1, 2))
@@ -799,6 +802,7 @@ class TestRunLaw:
         row = run_law(made_law(silent), as_subject(honest, name="a:b"), dtype="float32", examples=5, seed=0)
         assert (row.verdict, row.cases, row.failure) == (verdict, 0, None)
 
+    @pytest.mark.long
     def test_run_law_holds_long_sequences_where_many_cases_are_asked(self) -> None:
         seen: list[int] = []
 
@@ -945,6 +949,7 @@ for snippet in json.load(sys.stdin):
 class TestSnippet:
     """Every failure comes with a pasteable Python snippet that raises the same violation."""
 
+    @pytest.mark.long
     def test_snippets_raise_the_same_violation_in_a_fresh_interpreter(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, captured: Captured
     ) -> None:

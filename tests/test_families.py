@@ -273,6 +273,7 @@ class TestPurposes:
 class TestFixed:
     """Fixed cases: sizes that drawing reaches too seldom."""
 
+    @pytest.mark.long
     @pytest.mark.parametrize(("clause", "long"), [("POMT-RANK-1", 2), ("POMT-ATT-1", 1), ("POMT-META-1", 0)])
     def test_fixed_cases_are_broad_for_every_family_and_long_for_laws_of_mixed_sizes(
         self, clause: str, long: int

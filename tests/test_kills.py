@@ -10,6 +10,8 @@ from pomt_ref.conformance.report import Row
 from pomt_ref.testing import FAMILIES, LAWS, Case, Dtype, InapplicableError, Law, LawViolation, Shape, laws_of
 from pomt_ref.testing.mutants import FAULTS, HONEST, Mutant
 
+pytestmark = pytest.mark.long
+
 DTYPES: Final[tuple[Dtype, ...]] = get_args(Dtype)
 
 BY_NAME: Final = {(mutant.method, mutant.name): mutant for mutant in FAULTS}

@@ -259,12 +259,14 @@ class TestImages:
         with pytest.raises(OSError, match=r"f\.png is no regular file"):
             read_image(tmp_path / "f.png", tiny)
 
+    @pytest.mark.long
     def test_digits_are_for_their_model(self, tiny: Model) -> None:
         with pytest.raises(OptionError, match=r"images that the model was made for .* --data 'digits'"):
             find_images("digits", tiny)
         assert len(find_images("digits", load("digits"))) == 599
         assert not find_images("none", load("digits")).labelled
 
+    @pytest.mark.long
     def test_photographs_have_no_labels(self, tiny: Model) -> None:
         found = find_images("none", tiny)
         (pixels, _), *_ = found.batches(tiny, 8)

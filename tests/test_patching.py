@@ -48,6 +48,7 @@ def inputs_of(model: nn.Module, modules: Sequence[nn.Module], images: Tensor) ->
 class TestTimm:
     """CHOOSE-3: pruned between attention and MLP, the model says what POMT in plain loops says."""
 
+    @pytest.mark.long
     @each_family
     def test_one_layer_as_in_plain_loops(self, family: str) -> None:
         model = timm_model(family)
@@ -61,6 +62,7 @@ class TestTimm:
         assert step.tokens_before == step.prefix + 16
         assert step.tokens_after == step.tokens_before - 5
 
+    @pytest.mark.long
     @each_family
     def test_every_layer_as_in_plain_loops(self, family: str) -> None:
         model = timm_model(family)
@@ -278,6 +280,7 @@ class TestModes:
 class TestUnpatching:
     """Patched and unpatched, a model is what it was: parameters, outputs, hooks, flags."""
 
+    @pytest.mark.long
     @each_family
     def test_nothing_is_left(self, family: str) -> None:
         model = timm_model(family)
@@ -389,6 +392,7 @@ class TestOthers:
         handle.remove()
         assert distance(tokens[-1], expected) <= 2 * CLOSE
 
+    @pytest.mark.long
     @pytest.mark.parametrize("attention", ["sdpa", "eager"])
     @pytest.mark.parametrize(("kind", "prefix"), [("ViT", 1), ("DeiT", 2)])
     @pytest.mark.parametrize(("streaming", "pruned"), [(False, "eager"), (True, "sdpa")])

@@ -125,6 +125,7 @@ class TestMutants:
         with pytest.raises(ModelError, match="the attention and the values that the block multiplies"):
             check("ViT")
 
+    @pytest.mark.long
     @pytest.mark.parametrize("name", WRONG_READS)
     def test_wrong_read_is_far_from_plain_loops(self, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
         """Or refused by the step itself: where the examination is taken out, the comparison still finds it."""

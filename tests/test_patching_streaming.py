@@ -54,6 +54,7 @@ def both(model: nn.Module, given: Tensor, **options: Any) -> tuple[Tensor, Tenso
 class TestTimm:
     """POMT-PRUNE-1: from queries and keys the same tokens as from the attention that they make."""
 
+    @pytest.mark.long
     @each_family
     def test_as_with_the_matrix_and_as_in_plain_loops(self, family: str) -> None:
         model = timm_model(family)
@@ -63,6 +64,7 @@ class TestTimm:
         assert distance(streamed, matrix) <= CLOSE
         assert distance(streamed, expected) <= CLOSE
 
+    @pytest.mark.long
     @pytest.mark.parametrize("method", ["topk", "evit"])
     @pytest.mark.parametrize("family", ["ViT", "DeiT distilled", "DINOv2 with registers", "query and key norms"])
     def test_siblings_from_one_row_a_head(self, family: str, method: Method) -> None:
@@ -117,6 +119,7 @@ class TestTimm:
 class TestOthers:
     """The same around ``torch.nn.MultiheadAttention`` and in transformers; the demo's model has nothing to offer."""
 
+    @pytest.mark.long
     @pytest.mark.parametrize("method", METHODS)
     @pytest.mark.parametrize("batch_first", [True, False])
     @pytest.mark.parametrize("norm_first", [True, False])
@@ -154,6 +157,7 @@ class TestModes:
             with torch.inference_mode():
                 assert torch.equal(patched(images), expected)
 
+    @pytest.mark.long
     @pytest.mark.parametrize("family", ["ViT", "query and key norms"])
     @pytest.mark.parametrize("method", METHODS)
     @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
@@ -276,6 +280,7 @@ class TestModes:
 class TestUnpatching:
     """Patched and unpatched, a model is what it was."""
 
+    @pytest.mark.long
     @each_family
     def test_nothing_is_left(self, family: str) -> None:
         model = timm_model(family)
@@ -343,6 +348,7 @@ class TestMemory:
                     streamed.append(largest_allocation(partial(patched, given)) / square)
         return min(read), max(streamed)
 
+    @pytest.mark.long
     @pytest.mark.parametrize("method", METHODS)
     def test_timm(self, method: Method) -> None:
         model = timm_model("query and key norms", img_size=384)
@@ -350,6 +356,7 @@ class TestMemory:
         assert read >= 3
         assert 0 < streamed < 0.5
 
+    @pytest.mark.long
     @pytest.mark.parametrize("batch_first", [True, False])
     @pytest.mark.parametrize("norm_first", [True, False])
     def test_torch(self, norm_first: bool, batch_first: bool) -> None:

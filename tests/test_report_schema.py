@@ -87,6 +87,7 @@ class TestSchema:
         assert schema()["$schema"] == "https://json-schema.org/draft/2020-12/schema"
         assert schema()["properties"]["format"] == {"const": FORMAT}
 
+    @pytest.mark.long
     def test_every_report_satisfies_it(self, real: list[Report]) -> None:
         for made in real:
             assert errors(json.loads(as_json(made))) == []
@@ -155,6 +156,7 @@ class TestSchema:
         change(document)
         assert any(error.startswith(f"{where}:") for error in errors(document)), errors(document)
 
+    @pytest.mark.long
     def test_own_validator_agrees_with_jsonschema(self) -> None:
         refused, root = 0, schema()
         for seed in range(400):
@@ -226,6 +228,7 @@ class TestReading:
         assert ranking.epsilon[0] == math.inf
         assert ranking.expected == EXCHANGED.expected
 
+    @pytest.mark.long
     def test_failure_on_captured_tensors_is_read_again(self, tmp_path: Path) -> None:
         case = build_case(
             "ordinary", seed=1, dtype="float32", batch=2, heads=2, tokens=9, features=3, channels=4, prefix=1, keep=3

@@ -199,6 +199,7 @@ class TestLogsumexp:
             )
             assert close(sums, plain(q, k, v, prefix=shape[-1])[1], roundings=64)
 
+    @pytest.mark.long
     @each_dtype
     @pytest.mark.parametrize("spread", [1e-3, 1.0, 30.0, 1e3])
     def test_honest_logsumexp_is_none_that_is_too_small(self, spread: float, dtype: torch.dtype) -> None:
@@ -345,6 +346,7 @@ class TestMemory:
         with pytest.raises(RuntimeError, match=r"^something else$"):
             attention_sums_from_lse(q, k, q[..., 0], prefix=1)
 
+    @pytest.mark.long
     def test_no_tensor_is_larger_than_a_block(self) -> None:
         """Every tensor that is made on the way, by the sizes that torch's profiler reports."""
         q, k, v = made((1, 2, 600, 4, 4, 1), dtype=torch.float32)

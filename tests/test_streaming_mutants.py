@@ -287,6 +287,7 @@ class TestQueries:
         q, k = queries_and_keys(torch.full((1, 3, 5, 5), 0.2))
         assert (q @ k.mT).logsumexp(dim=-1).mul(4).round().unique().numel() > 5
 
+    @pytest.mark.long
     @pytest.mark.parametrize("wrong", WITHOUT)
     def test_check_rejects_steps_without_scale_or_logsumexp(self, wrong: Callable[..., Any]) -> None:
         assert not check(from_queries(wrong), clauses=["POMT-ATT-1"], max_examples=20).conforms
@@ -308,6 +309,7 @@ class TestMutants:
     def test_laws_accept_the_code_as_it_stands(self, hold: Callable[[LayerCase], None]) -> None:
         assert rejected(hold) == []
 
+    @pytest.mark.long
     @pytest.mark.parametrize("fault", OF_ONE_PASS, ids=str)
     def test_laws_reject_a_fault_of_the_one_pass(self, fault: Fault, monkeypatch: pytest.MonkeyPatch) -> None:
         for module, name in fault.places:

@@ -167,6 +167,7 @@ def accepted(vector: Vector, outcome: Outcome) -> bool:
 class TestRelease:
     """The set is what it says: every method, dtype, family and edge, the same bytes wherever it is written."""
 
+    @pytest.mark.long
     def test_second_run_writes_the_same_bytes(self, folder: Path, tmp_path: Path) -> None:
         assert write(tmp_path / "again", version="0.1.0") == len(list(folder.iterdir())) - 2
         for path in folder.iterdir():
@@ -289,6 +290,7 @@ class TestExpectations:
         assert (raised <= bounds * (1 + 2.0**-11) * (1 + 2.0**-40)).all()
         assert raised.tobytes() == rounded_up(bounds * (1 + 2.0**-52)).tobytes()
 
+    @pytest.mark.long
     def test_forced_pairs_may_not_be_exchanged_and_ambiguous_ones_may(self, whole: VectorSet) -> None:
         asked = {True: 0, False: 0}
         for vector in whole.vectors:
@@ -372,6 +374,7 @@ class TestFiles:
             assert schema.keys() <= {*ASSERTIONS, "$schema", "$defs", "$ref", "title", "description"}
             assert schema.get("required", []) == list(schema.get("properties", {}))
 
+    @pytest.mark.long
     def test_own_validator_agrees_with_jsonschema(self, few: Path) -> None:
         schema = json.loads(schema_text())
         validator, refused = jsonschema.Draft202012Validator(schema), 0
@@ -566,6 +569,7 @@ class TestDamage:
                 f"vectors {self.NAME}.safetensors: cuts[0]: expected {right}, as the oracle says, got "
             )
 
+    @pytest.mark.long
     def test_bounds_one_step_off_are_another_machines(self, few: Path) -> None:
         tensors = load_file(few / f"{self.NAME}.safetensors")
         rewrite(few, self.NAME, epsilon=tensors["epsilon"] * (1 + 2.0**-12))
@@ -593,6 +597,7 @@ class TestCompleteness:
 
     NAME: Final = "pomt-ties-float16-1"
 
+    @pytest.mark.long
     def test_missing_case_is_told(self, few: Path) -> None:
         document = manifest(few)
         del document["cases"][0]
@@ -792,6 +797,7 @@ class TestJudging:
         (wrong_one,) = (each for each in found if each.result == "wrong")
         assert (wrong_one.vector.name, wrong_one.message) == (TestDamage.NAME, message)
 
+    @pytest.mark.long
     def test_first_divergence_is_told_where_stages_are_shown(
         self, few: Path, tmp_path: Path, vectors: tuple[Vector, ...]
     ) -> None:
@@ -803,6 +809,7 @@ class TestJudging:
         (folder / "topk-ordinary-float32-1.safetensors").unlink()
         assert {each.divergence for each in judge_outputs(vectors, folder)} == {""}
 
+    @pytest.mark.long
     def test_wrong_order_has_no_divergence_where_nothing_but_indices_agree(
         self, few: Path, tmp_path: Path, vectors: tuple[Vector, ...]
     ) -> None:
@@ -823,6 +830,7 @@ class TestJudging:
         assert told.message.startswith("TOPK-1 wrong: score")
         assert told.divergence == ""
 
+    @pytest.mark.long
     def test_profile_widens_what_is_allowed(self, few: Path, tmp_path: Path, vectors: tuple[Vector, ...]) -> None:
         scores = torch.from_numpy(vectors[0].expected.scores).half()
         folder = self.change(few, tmp_path, TestDamage.NAME, scores=scores)
@@ -1026,6 +1034,7 @@ class TestReader:
             'import { mkdirSync, readFileSync, writeFileSync } from "node:fs";'
         ]
 
+    @pytest.mark.long
     @pytest.mark.skipif(shutil.which("node") is None, reason="no node on this machine")
     def test_its_outputs_are_accepted(self, folder: Path, whole: VectorSet, tmp_path: Path) -> None:
         node = shutil.which("node")

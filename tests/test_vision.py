@@ -187,6 +187,7 @@ class TestAccuracy:
         assert sorted(label for labels in shares for label in labels) == list(range(11))
         assert shares[0] != [0, 3, 6, 9], "shares should be random"
 
+    @pytest.mark.long
     def test_table_has_a_row_for_every_method_and_remove(self, model: DigitsViT, digits: Digits) -> None:
         rows = list(accuracy_table(model, digits, removes=(8,), seeds=3))
         assert [(row.method, row.remove) for row in rows] == [

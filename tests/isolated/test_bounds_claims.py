@@ -112,6 +112,7 @@ def test_a_reversed_order_under_a_negative_margin_is_refuted() -> None:
     assert {"margin[0, 0]", "order[0, 1, 0]", "kept[0, 1]", "discarded[0, 0]"} <= {*refuted}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("arithmetic", ["real", "float32", "float64"])
 @pytest.mark.parametrize("make", [make_problem, make_token_problem], ids=["logits", "tokens"])
 def test_a_margin_that_is_smaller_is_refuted(make: Callable[..., Any], arithmetic: str) -> None:

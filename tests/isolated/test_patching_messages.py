@@ -79,6 +79,7 @@ class TestModels:
     def test_unknown_model(self, model: Callable[[], nn.Module], got: str) -> None:
         refused(lambda: patch(model(), remove=1), ModelError, f"patch: expected {UNDERSTOOD} (CHOOSE-3), got {got}")
 
+    @pytest.mark.long
     def test_unknown_layers_of_transformers(self) -> None:
         transformers = import_transformers()
         sizes = {"hidden_size": 48, "num_hidden_layers": 1, "num_attention_heads": 3}

@@ -400,6 +400,7 @@ def layer(batch: int = 2, heads: int = 3, tokens: int = 9, *, requires_grad: boo
 class TestGradients:
     """Attention and its sums are differentiable, by blocks of any size."""
 
+    @pytest.mark.long
     @pytest.mark.parametrize("rows", [1, 2, 64])
     @pytest.mark.parametrize("prefix", [0, 2])
     def test_gradients_are_those_of_finite_differences(self, prefix: int, rows: int) -> None:
@@ -529,6 +530,7 @@ class TestGraphs:
             results = torch.library.opcheck(operator, arguments)
             assert set(results.values()) == {"SUCCESS"}, f"{operator}: {results}"
 
+    @pytest.mark.long
     def test_attention_compiles_to_one_graph_with_gradients(self) -> None:
         _, q, k, v = layer(requires_grad=True)
 
@@ -541,6 +543,7 @@ class TestGraphs:
         for ours, theirs in zip(got, torch.autograd.grad(loss(q, k, v), (q, k, v)), strict=True):
             assert torch.equal(ours, theirs)
 
+    @pytest.mark.long
     @pytest.mark.parametrize("algorithm", ["one pass", "logsumexp"])
     def test_step_compiles_once_for_all_sizes(self, algorithm: Any) -> None:  # noqa: ANN401 -- one of two words
         def step(x: Tensor, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -553,6 +556,7 @@ class TestGraphs:
                 got = compiled(*layer(*sizes))
             assert torch.equal(got, step(*layer(*sizes)))
 
+    @pytest.mark.long
     def test_step_exports_for_all_sizes(self) -> None:
         class Step(torch.nn.Module):
             def forward(self, x: Tensor, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
