@@ -21,10 +21,7 @@ from typing import Final
 import nox
 
 nox.needs_version = ">=2025.5"
-nox.options.sessions = [
-    *("tests", "annotations", "integration", "properties"),
-    *("types", "prove", "vectors", "lint", "docs", "demo"),
-]
+nox.options.sessions = ["tests", "integration", "properties", "types", "prove", "vectors", "lint", "docs", "demo"]
 
 ROOT: Final = Path(__file__).parent
 BUILD: Final = Path("build")
@@ -67,8 +64,14 @@ WHOLE_CHECKS: Final = tuple(
         "vectors",
     )
 )
-"""Tests that run a whole check, or write its report: `nox -s annotations` leaves them out, for it would check the same
+"""Tests that run a whole check, or write its report: `nox -s types` leaves them out, for it would check the same
 annotations in case after case."""
+
+UNITS: Final = (
+    "tests",
+    *(f"--ignore={path}" for path in (*UNCOVERED, *WHOLE_CHECKS, "tests/isolated", "tests/integration")),
+)
+"""All others."""
 
 WRITE_OUTPUTS: Final = "docs/examples/write_outputs.py"
 """Calls an implementation on every vector, and writes what it returns."""
@@ -139,13 +142,12 @@ def tests(session: nox.Session) -> None:
         _python(session, "-m", "pytest", *session.posargs)
         return
     _python(session, "-m", "coverage", "erase")
-    ignored = (f"--ignore={path}" for path in (*UNCOVERED, *WHOLE_CHECKS, "tests/isolated", "tests/integration"))
     alike = ("-m", "pytest", NO_SHAPE_CHECKER, *SHORT)
     covered = ("-m", "coverage", "run", *alike)
     _two_at_a_time(
         session,
         (*covered, *WHOLE_CHECKS),
-        (*covered, "tests", *ignored),
+        (*covered, *UNITS),
         (*alike, *UNCOVERED),
         (*covered, "tests/isolated", "--doctest-modules", "pomt_ref"),
     )
@@ -165,13 +167,6 @@ def integration(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none", requires=["environment"])
-def annotations(session: nox.Session) -> None:
-    """Run unit tests with every annotation of the package checked as it runs; `nox -s properties` does so with laws."""
-    ignored = (f"--ignore={path}" for path in (*UNCOVERED, *WHOLE_CHECKS, "tests/isolated", "tests/integration"))
-    _python(session, "-m", "pytest", "tests", *ignored, *SHORT, *session.posargs)
-
-
-@nox.session(venv_backend="none", requires=["environment"])
 def properties(session: nox.Session) -> None:
     """Run every law on every implementation, with more examples than `tests` draws (profile nightly)."""
     session.env["HYPOTHESIS_PROFILE"] = os.environ.get("HYPOTHESIS_PROFILE", "nightly")
@@ -180,13 +175,17 @@ def properties(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none", requires=["environment"])
 def types(session: nox.Session) -> None:
-    """Check all annotations with mypy and pyright, both strict, and those that a user sees in the built wheel."""
+    """Check all annotations: with mypy and pyright, both strict, in the built wheel, and as they run, in the tests."""
     if session.posargs:
         _python(session, "-m", "mypy", *session.posargs)
         return
-    _python(session, "-m", "mypy")
-    _python(session, "-m", "pyright", "--pythonpath", _interpreter)
-    _python(session, "-m", "tests.proofs.consumption")
+    _two_at_a_time(
+        session,
+        ("-m", "pytest", *SHORT, *UNITS),
+        ("-m", "mypy"),
+        ("-m", "pyright", "--pythonpath", _interpreter),
+        ("-m", "tests.proofs.consumption"),
+    )
 
 
 @nox.session(reuse_venv=True, requires=["environment"])
