@@ -49,6 +49,12 @@ def killed() -> int:
     return 0
 
 
+def asleep() -> int:
+    """What does not end soon by itself."""
+    time.sleep(30)
+    return 0
+
+
 class TestSupervised:
     """A process forked for a command."""
 
@@ -102,3 +108,15 @@ class TestSupervised:
             return 0
 
         assert supervised(end_the_parent_softly) == Ended("SIGTERM", 143)
+
+    def test_termination_before_there_is_anyone_to_tell_is_passed_on(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        fork = os.fork
+
+        def late() -> int:
+            os.kill(os.getpid(), signal.SIGTERM)
+            return fork()
+
+        monkeypatch.setattr(os, "fork", late)
+        before = signal.getsignal(signal.SIGTERM)
+        assert supervised(asleep) == Ended("SIGTERM", 143)
+        assert signal.getsignal(signal.SIGTERM) is before

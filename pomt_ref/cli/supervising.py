@@ -5,6 +5,7 @@ import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import FrameType
 from typing import Final, NoReturn
 
 ENDS_PROCESS: Final = "POMT_REF_ENDS_PROCESS"
@@ -12,6 +13,10 @@ ENDS_PROCESS: Final = "POMT_REF_ENDS_PROCESS"
 
 FROM_OUTSIDE: Final = frozenset({"SIGHUP", "SIGINT", "SIGKILL", "SIGTERM"})
 """Signals that are no fault of an implementation, out of memory perhaps."""
+
+
+Handler = Callable[[int, FrameType | None], object] | int | signal.Handlers | None
+"""What Python has for a signal."""
 
 
 @dataclass(frozen=True)
@@ -36,19 +41,26 @@ def supervised(run: Callable[[], int]) -> int | Ended:
     reading, writing = os.pipe()
     sys.stdout.flush()
     sys.stderr.flush()
-    child = os.fork()
-    if child == 0:  # pragma: no cover -- in another process
-        _run_to_the_end(run, writing)
-    os.close(writing)
-    before = (
-        signal.signal(signal.SIGINT, signal.SIG_IGN),
-        signal.signal(signal.SIGTERM, lambda number, _: os.kill(child, number)),
-    )
+    child, told = 0, list[int]()
+
+    def pass_on(number: int, _frame: object) -> None:
+        told.append(number)
+        if child:
+            os.kill(child, number)
+
+    # Before the fork: a signal between the two would end this process, and leave the other without one who waits.
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN), signal.signal(signal.SIGTERM, pass_on)
     try:
+        child = os.fork()
+        if child == 0:  # pragma: no cover -- in another process
+            _restore(*before)
+            _again(told, os.getpid())
+            _run_to_the_end(run, writing)
+        _again(told, child)
+        os.close(writing)
         _, waited = os.waitpid(child, 0)
     finally:
-        signal.signal(signal.SIGINT, before[0])
-        signal.signal(signal.SIGTERM, before[1])
+        _restore(*before)
     came_to_its_end = os.read(reading, 1) == b"!"
     os.close(reading)
     code = os.waitstatus_to_exitcode(waited)
@@ -57,6 +69,18 @@ def supervised(run: Callable[[], int]) -> int | Ended:
     if code < 0:
         return Ended(signal.Signals(-code).name, 128 - code)
     return Ended(f"exit status {code}", code)
+
+
+def _restore(interrupt: Handler, terminate: Handler) -> None:
+    """What the two signals did before."""
+    signal.signal(signal.SIGINT, interrupt)
+    signal.signal(signal.SIGTERM, terminate)
+
+
+def _again(told: list[int], process: int) -> None:
+    """Signals that came when there was no one yet to pass them on to."""
+    for number in told:
+        os.kill(process, number)
 
 
 def _run_to_the_end(run: Callable[[], int], writing: int) -> NoReturn:  # pragma: no cover -- in another process
