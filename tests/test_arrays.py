@@ -157,10 +157,13 @@ class TestArrays:
         assert x[0] == 5.0
 
 
+OTHERS = ("float16", "float64")
+
+
 class TestNumpySubject:
     """A NumPy implementation is a subject like any other."""
 
-    @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+    @pytest.mark.parametrize("dtype", ["float32", *(pytest.param(each, marks=pytest.mark.long) for each in OTHERS)])
     def test_numpy_implementation_conforms(self, dtype: str) -> None:
         report = check(numpy_prune, dtype=dtype, max_examples=10)
         assert report.conforms
