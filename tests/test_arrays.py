@@ -298,7 +298,7 @@ class TestGraph:
         path = written(tmp_path / "fixed.onnx", keep=3, tokens=9)
         subject = load_subject(path)
         assert subject.fixed == {"tokens": 9, "keep": 3}
-        report = check(path, max_examples=20)
+        report = check(path, max_examples=3)
         verdicts = {row.clause: row.verdict for row in report.rows}
         assert report.conforms
         assert [clause for clause, verdict in verdicts.items() if verdict != "conforms"] == [

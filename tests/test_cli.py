@@ -236,6 +236,7 @@ class TestVerdict:
         assert status == 1
         assert "POMT-PREC-1 wrong: output in float64, expected float16" in out
 
+    @pytest.mark.long
     def test_every_clause_is_held_by_default(self, given: Given) -> None:
         status, out, err = given("check", "cli_subjects:raising", "--max-examples", "1")
         assert status == 1

@@ -623,6 +623,7 @@ class TestCheck:
     ) -> None:
         assert check(function, max_examples=1, clauses="POMT-PRUNE-1").offered == offered
 
+    @pytest.mark.long
     def test_check_reports_a_stage_that_is_no_tensor(self) -> None:
         wrong = answering(lambda tokens: SimpleNamespace(tokens=tokens, scores=[1.0]))
         report = check(wrong, max_examples=1)

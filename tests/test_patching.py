@@ -75,6 +75,7 @@ class TestTimm:
         rows = 16 + FAMILIES[family][2]
         assert lengths == [(0, rows, rows - 3), (2, rows - 3, rows - 8)]
 
+    @pytest.mark.long
     @pytest.mark.parametrize("method", ["topk", "evit"])
     @pytest.mark.parametrize("family", ["ViT", "DeiT distilled", "DINOv2 with registers"])
     def test_siblings_as_in_plain_loops(self, family: str, method: Method) -> None:

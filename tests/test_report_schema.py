@@ -92,6 +92,7 @@ class TestSchema:
         for made in real:
             assert errors(json.loads(as_json(made))) == []
 
+    @pytest.mark.long
     def test_reports_are_read_again_as_they_were(self, real: list[Report]) -> None:
         for made in real:
             read = from_dict(json.loads(as_json(made)))
