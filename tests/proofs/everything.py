@@ -15,7 +15,7 @@ BY_NAME: Final = {each.name: each for each in STATEMENTS}
 
 QUICK: Final = (
     *("counting lemmas", "pieces equal", "prune equals", "shapes", "gradients"),
-    *("dtypes", "siblings equal", "trace equals", "refusals", "output length"),
+    *("devices", "dtypes", "siblings equal", "trace equals", "refusals", "output length"),
 )
 """What a mutant meets, the quickest first: together they see every place of the sources."""
 

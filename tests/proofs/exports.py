@@ -20,7 +20,7 @@ from torch.fx import Node
 
 from tests.proofs.algebra import Numeric
 from tests.proofs.equality import OF_STAGES, POMT, SIBLING, SMALL, pomt_steps, sibling_steps
-from tests.proofs.graphs import ALLOWED, Graph, Sizes, graph_of, random_inputs, to_numbers
+from tests.proofs.graphs import ALLOWED, Graph, Sizes, graph_of, must_be_of_kind, random_inputs, to_numbers
 from tests.proofs.operators import Operators, name_of
 from tests.proofs.sources import public
 from tests.proofs.statement import Statement, refute
@@ -110,16 +110,39 @@ WIDE: Final = frozenset(
 DTYPES: Final = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
+TRACED: Final[tuple[str, tuple[str, ...], dict[str, object], int]] = ("tracing.trace", POMT, {}, 1)
+"""As the methods."""
+
+
 def graphs_in(dtype: torch.dtype) -> Iterator[tuple[str, Graph]]:
     """Every method with inputs of a dtype, and trace."""
-    traced: tuple[str, tuple[str, ...], dict[str, object], int] = ("tracing.trace", POMT, {}, 1)
-    for path, tensors, options, _ in (*METHODS, traced):
+    for path, tensors, options, _ in (*METHODS, TRACED):
         given = {**options, "prefix": 2, "keep": 1, "check": "none"}
         yield path, graph_of(public(path), random_inputs(SMALL, tensors, dtype), given)
 
 
+def prove_devices() -> None:
+    """What has no data has no copy elsewhere: an operator that is given a tensor of another device too refuses."""
+    for path, tensors, options, _ in (*METHODS, TRACED):
+        inputs = [each.to("meta") for each in random_inputs(SMALL, tensors)]
+        try:
+            result = public(path)(*inputs, **options, prefix=2, keep=1, check="none")
+        except (NotImplementedError, RuntimeError) as error:
+            refute(unless=False, why=f"{path}: {error}")
+        for name, made in vars(result).items():
+            refute(unless=made.device.type == "meta", why=f"{path}: {name} is on {made.device}")
+
+
+def prove_step_from_scores() -> None:
+    """The one public function that has words before its tensors is held against its annotations here."""
+    given = ("prune", torch.zeros(1, 3, 1), torch.zeros(1, 2))
+    prune_by = public("pruning.prune_by")
+    must_be_of_kind(prune_by, given, prune_by(*given, prefix=1, keep=1, check="none"))
+
+
 def prove_dtypes(dtypes: tuple[torch.dtype, ...] = DTYPES) -> None:
     """Arithmetic and scores in float32 or wider, rows of x in x's own dtype, rows and their numbers in int64."""
+    prove_step_from_scores()
     for dtype in dtypes:
         wide = torch.promote_types(dtype, torch.float32)
         own = {
@@ -208,6 +231,14 @@ STATEMENTS: Final = (
         "float16, bfloat16, float32, float64",
         prove_dtypes,
         partial(prove_dtypes, (torch.float16,)),
+    ),
+    Statement(
+        "devices",
+        "Everything is made on the device of the inputs, and nothing is sent to another one.",
+        "POMT-PREC-1",
+        "torch meta tensors",
+        "every operator of prune, trace, Top-K and EViT: they have no branches",
+        prove_devices,
     ),
     statement(
         "gradients",

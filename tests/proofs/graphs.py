@@ -71,10 +71,10 @@ class Call(torch.nn.Module):
         return list(named.values())
 
 
-def must_be_of_kind(function: Callable[..., Any], tensors: tuple[Tensor, ...], result: object) -> None:
+def must_be_of_kind(function: Callable[..., Any], given: tuple[object, ...], result: object) -> None:
     """Where an annotation says Float there are floats, and where it says Int integers: no type checker sees that."""
     said: dict[str, Any] = dict(getattr(function, "__annotations__", {}))
-    pairs = [*zip(said.items(), tensors, strict=False), (("the result", said.get("return")), result)]
+    pairs = [*zip(said.items(), given, strict=False), (("the result", said.get("return")), result)]
     if is_dataclass(result):
         pairs += [((each.name, each.type), getattr(result, each.name)) for each in fields(result)]
     for (name, annotation), tensor in pairs:

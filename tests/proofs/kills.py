@@ -22,7 +22,7 @@ class Kill:
 
     statement: str
     kind: str
-    """Shape, arithmetic, index, axis, sign, order, dtype, boundary: what the edit is about."""
+    """Shape, arithmetic, index, axis, sign, order, dtype, device, boundary: what the edit is about."""
     module: str
     old: str
     new: str
@@ -67,6 +67,8 @@ KILLS: Final = (
     Kill("dtypes", "dtype", "magnitude", "dim=-1, dtype=score_dtype(v.dtype)", "dim=-1"),
     Kill("dtypes", "dtype", "pruning", ", dtype=score_dtype(discarded.dtype)", ""),
     Kill("dtypes", "dtype", "pruning", ".to(discarded.dtype)", ""),
+    Kill("devices", "device", "pruning", "x.shape[0], device=x.device)", "x.shape[0])"),
+    Kill("dtypes", "dtype", "pruning", 'scores: Float[Tensor, "batch patches"]', 'scores: Int[Tensor, "batch patches"]'),
     Kill("gradients", "boundary", "pruning", "attn.detach()", "attn"),
     Kill("gradients", "boundary", "pruning", "v.detach()", "v"),
     Kill("rows moved", "arithmetic", "pruning", TOKENS, TOKENS.replace("rows[:, :keep]", "rows[:, :keep] + 0")),
