@@ -1,13 +1,14 @@
 """The pruning step against examples worked by hand: rows, their order, their bits, their mean and their gradients."""
 
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final
 
 import pytest
 import torch
 from torch import Tensor
 from torch.utils import _pytree
 
-from pomt_ref import Pruned, ValuesError, prune
+from pomt_ref import Pruned, ValuesError, evit_prune, prune, topk_prune, trace
 from pomt_ref.pruning import gather, mean_row
 
 DEVICES: Final = ["cpu", *["cuda"] * torch.cuda.is_available()]
@@ -169,6 +170,19 @@ class TestCopies:
         rows = torch.tensor([[1, 0, 1], [0, 0, 1]])
         expected = [[[2.0, 0.0], [1.0, -0.0], [2.0, 0.0]], [[3.0, 0.0], [3.0, 0.0], [4.0, -0.0]]]
         assert bits(gather(x, rows)) == bits(torch.tensor(expected))
+
+
+class TestDevices:
+    """POMT-PREC-1: the device of the inputs is the device of the work, with no transfer.
+
+    Tensors without data show it where there is one device alone: an operator refuses another device's tensor beside them.
+    """
+
+    @pytest.mark.parametrize(("function", "tensors"), [(prune, 3), (trace, 3), (topk_prune, 2), (evit_prune, 2)])
+    def test_everything_is_made_on_the_device_of_the_inputs(self, function: Callable[..., Any], tensors: int) -> None:
+        layer = [torch.empty(shape, device="meta") for shape in ((2, 6, 4), (2, 3, 6, 6), (2, 3, 6, 5))]
+        made = vars(function(*layer[:tensors], prefix=2, keep=1, check="shapes"))
+        assert {name: tensor.device.type for name, tensor in made.items()} == dict.fromkeys(made, "meta")
 
 
 class TestMean:

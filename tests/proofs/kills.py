@@ -38,6 +38,7 @@ class Kill:
 KEPT: Final = "tokens - prefix - remove - appended"
 LEFT_OUT: Final = "prefix: int, remove: int, appended: int = 1"
 PATCHES: Final = "attn[:, :, prefix:, prefix:]\n"
+SCORES: Final = 'scores: Float[Tensor, "batch patches"]'
 SORT: Final = "dim=1, descending=True, stable=True"
 TOKENS: Final = "[x[:, :prefix], rows[:, :keep], mean], dim=1"
 
@@ -68,7 +69,7 @@ KILLS: Final = (
     Kill("dtypes", "dtype", "pruning", ", dtype=score_dtype(discarded.dtype)", ""),
     Kill("dtypes", "dtype", "pruning", ".to(discarded.dtype)", ""),
     Kill("devices", "device", "pruning", "x.shape[0], device=x.device)", "x.shape[0])"),
-    Kill("dtypes", "dtype", "pruning", 'scores: Float[Tensor, "batch patches"]', 'scores: Int[Tensor, "batch patches"]'),
+    Kill("dtypes", "dtype", "pruning", SCORES, SCORES.replace("Float", "Int")),
     Kill("gradients", "boundary", "pruning", "attn.detach()", "attn"),
     Kill("gradients", "boundary", "pruning", "v.detach()", "v"),
     Kill("rows moved", "arithmetic", "pruning", TOKENS, TOKENS.replace("rows[:, :keep]", "rows[:, :keep] + 0")),
