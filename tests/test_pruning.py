@@ -175,7 +175,7 @@ class TestCopies:
 class TestDevices:
     """POMT-PREC-1: the device of the inputs is the device of the work, with no transfer.
 
-    Tensors without data show it where there is one device alone: an operator refuses another device's tensor beside them.
+    Tensors without data show it where there is one device alone: operators refuse another device's tensor beside them.
     """
 
     @pytest.mark.parametrize(("function", "tensors"), [(prune, 3), (trace, 3), (topk_prune, 2), (evit_prune, 2)])

@@ -124,9 +124,7 @@ EQUIVALENT: Final[tuple[Equivalent, ...]] = (
     Equivalent("pomt_ref.contracts._distribution", "attn.shape[-1]", "Attention is square: that was checked before."),
     Equivalent("pomt_ref.magnitude.magnitude_score", "softmax(dim=-1)", "Of two axes, the second is the last."),
     Equivalent("pomt_ref.ranking.rank", "argsort(dim=1", "Of two axes, the second is the last, which is the default."),
-    Equivalent(
-        "pomt_ref.pruning.gather", "unsqueeze(-1)", "Of one axis, what is new after it is axis 1."
-    ),
+    Equivalent("pomt_ref.pruning.gather", "unsqueeze(-1)", "Of one axis, what is new after it is axis 1."),
     Equivalent(
         "pomt_ref.pruning.mean_row",
         "dtype=score_dtype(",
