@@ -231,7 +231,7 @@ class TestMutants:
 
     def test_at_least_forty_edits_of_every_kind_are_designated(self) -> None:
         assert len(KILLS) >= 40
-        assert {"shape", "arithmetic", "index", "axis", "sign", "order", "dtype", "boundary"} == {
+        assert {"shape", "arithmetic", "index", "axis", "sign", "order", "dtype", "device", "boundary"} == {
             each.kind for each in KILLS
         }
 
