@@ -109,11 +109,21 @@ class TestSupervised:
 
         assert supervised(end_the_parent_softly) == Ended("SIGTERM", 143)
 
+    def test_termination_while_it_waits_is_passed_on(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        wait = os.waitpid
+
+        def terminated(process: int, options: int) -> tuple[int, int]:
+            signal.raise_signal(signal.SIGTERM)
+            return wait(process, options)
+
+        monkeypatch.setattr(os, "waitpid", terminated)
+        assert supervised(asleep) == Ended("SIGTERM", 143)
+
     def test_termination_before_there_is_anyone_to_tell_is_passed_on(self, monkeypatch: pytest.MonkeyPatch) -> None:
         fork = os.fork
 
         def late() -> int:
-            os.kill(os.getpid(), signal.SIGTERM)
+            signal.raise_signal(signal.SIGTERM)
             return fork()
 
         monkeypatch.setattr(os, "fork", late)
