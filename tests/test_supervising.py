@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from pomt_ref import cli
 from pomt_ref.cli import supervising
-from pomt_ref.cli.supervising import Ended, supervised
+from pomt_ref.cli.supervising import Ended, interruptions_wait, supervised
 from pomt_ref.conformance.apart import Note
 from pomt_ref.conformance.call import GRACE, Watch
 from pomt_ref.testing import build_case
@@ -119,14 +120,89 @@ class TestSupervised:
         monkeypatch.setattr(os, "waitpid", terminated)
         assert supervised(asleep) == Ended("SIGTERM", 143)
 
-    def test_termination_before_there_is_anyone_to_tell_is_passed_on(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    @pytest.mark.parametrize("by", ["this thread", "another thread"])
+    def test_termination_before_there_is_anyone_to_tell_is_passed_on(
+        self, monkeypatch: pytest.MonkeyPatch, by: str
+    ) -> None:
         fork = os.fork
 
         def late() -> int:
-            signal.raise_signal(signal.SIGTERM)
+            if by == "this thread":
+                signal.raise_signal(signal.SIGTERM)  # and waits
+            else:  # whose mask is its own: Python calls the handler here
+                handler = signal.getsignal(signal.SIGTERM)
+                assert callable(handler)
+                handler(signal.SIGTERM, None)
             return fork()
 
         monkeypatch.setattr(os, "fork", late)
-        before = signal.getsignal(signal.SIGTERM)
+        before = signal.getsignal(signal.SIGTERM), signal.pthread_sigmask(signal.SIG_BLOCK, ())
         assert supervised(asleep) == Ended("SIGTERM", 143)
-        assert signal.getsignal(signal.SIGTERM) is before
+        assert (signal.getsignal(signal.SIGTERM), signal.pthread_sigmask(signal.SIG_BLOCK, ())) == before
+
+    def test_termination_of_a_process_just_forked_ends_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        fork = os.fork
+
+        def terminated() -> int:
+            child = fork()
+            if child == 0:
+                signal.raise_signal(signal.SIGTERM)  # before it has its own handlers
+            return child
+
+        monkeypatch.setattr(os, "fork", terminated)
+        assert supervised(asleep) == Ended("SIGTERM", 143)
+
+    def test_process_that_ended_just_now_is_not_told(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        wait = os.waitpid
+
+        def waited(process: int, options: int) -> tuple[int, int]:
+            ended = wait(process, options)
+            signal.raise_signal(signal.SIGTERM)
+            return ended
+
+        monkeypatch.setattr(os, "waitpid", waited)
+        assert supervised(lambda: 7) == 7
+
+    def test_interruption_of_a_process_just_forked_is_told(
+        self, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        fork = os.fork
+
+        def interrupted() -> int:
+            child = fork()
+            if child == 0:
+                signal.raise_signal(signal.SIGINT)
+            return child
+
+        monkeypatch.setattr(os, "fork", interrupted)
+        assert supervised(asleep) == 2
+        assert capfd.readouterr().err == "pomt-ref check: interrupted\n"
+
+
+class TestInterruptions:
+    """Ctrl-C while something is imported."""
+
+    def test_interruption_waits_for_the_end_of_the_block(self) -> None:
+        reached = []
+
+        def imported() -> None:
+            with interruptions_wait():
+                signal.raise_signal(signal.SIGINT)
+                reached.append("the end of the block")
+
+        with pytest.raises(KeyboardInterrupt):
+            imported()
+        assert reached == ["the end of the block"]
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+
+    @pytest.mark.parametrize(("at", "who"), [("build_parser", "pomt-ref"), ("_answer", "pomt-ref check")])
+    def test_interruption_is_told_in_one_line(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], at: str, who: str
+    ) -> None:
+        def impatient(*_: object) -> int:
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(cli, at, impatient)
+        assert cli.main(["check", "pomt_ref:prune"]) == 2
+        assert capsys.readouterr().err == f"{who}: interrupted\n"

@@ -37,15 +37,27 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; the return value is the exit status."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a terminal without Unicode still gets its report
-    parser = build_parser()
-    parsed, unknown = parser.parse_known_args(arguments)
-    if unknown:
-        parser.prog = f"{parser.prog} {parsed.command}"  # whose options these are not
-        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
-    from pomt_ref.errors import PomtError  # noqa: PLC0415 -- late: torch takes two seconds
+    command = "pomt-ref"
+    try:
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")  # a terminal without Unicode still gets its report
+        parser = build_parser()
+        parsed, unknown = parser.parse_known_args(arguments)
+        command = f"{parser.prog} {parsed.command}"
+        if unknown:
+            parser.prog = command  # whose options these are not
+            parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return _answer(parsed)
+    except KeyboardInterrupt:
+        print(f"{command}: interrupted", file=sys.stderr)
+        return COULD_NOT_RUN
+
+
+def _answer(parsed: argparse.Namespace) -> int:
+    """Run a command whose arguments are understood; what it raises is told in one line."""
+    with supervising.interruptions_wait():
+        from pomt_ref.errors import PomtError  # noqa: PLC0415 -- late: torch takes two seconds
 
     try:
         return _run(parsed)
@@ -56,8 +68,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         elif parsed.command in models.COMMANDS and not told.startswith(parsed.command):
             told = f"{parsed.command}: {told}"
         print(f"pomt-ref {told}", file=sys.stderr)
-    except KeyboardInterrupt:
-        print(f"pomt-ref {parsed.command}: interrupted", file=sys.stderr)
     except Exception as error:
         if os.environ.get(TRACEBACK):
             raise
@@ -81,9 +91,11 @@ def program() -> int:
 def _run(parsed: argparse.Namespace) -> int:
     """The function that is called as the command is."""
     if parsed.command in models.COMMANDS:
-        from pomt_ref.vision import commands as measuring  # noqa: PLC0415 -- late: torch takes two seconds
+        with supervising.interruptions_wait():
+            from pomt_ref.vision import commands as measuring  # noqa: PLC0415 -- late: torch takes two seconds
 
         return measuring.choose(parsed) if parsed.command == "choose" else measuring.bench_model(parsed)
-    from pomt_ref.conformance import commands  # noqa: PLC0415 -- late, as above
+    with supervising.interruptions_wait():
+        from pomt_ref.conformance import commands  # noqa: PLC0415 -- late, as above
 
     return int(getattr(commands, parsed.command)(parsed))

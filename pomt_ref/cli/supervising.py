@@ -3,7 +3,8 @@
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType
 from typing import Final, NoReturn
@@ -13,7 +14,6 @@ ENDS_PROCESS: Final = "POMT_REF_ENDS_PROCESS"
 
 FROM_OUTSIDE: Final = frozenset({"SIGHUP", "SIGINT", "SIGKILL", "SIGTERM"})
 """Signals that are no fault of an implementation, out of memory perhaps."""
-
 
 Handler = Callable[[int, FrameType | None], object] | int | signal.Handlers | None
 """What Python has for a signal."""
@@ -44,23 +44,27 @@ def supervised(run: Callable[[], int]) -> int | Ended:
     child, told = 0, list[int]()
 
     def pass_on(number: int, _frame: object) -> None:
-        told.append(number)
         if child:
-            os.kill(child, number)
+            with suppress(ProcessLookupError):  # it ended just now
+                os.kill(child, number)
+        else:
+            told.append(number)
 
-    # Before the fork: a signal between the two would end this process, and leave the other without one who waits.
+    # Until both processes know what to do with a signal, it waits: Python forgets what a process just forked was sent.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     before = signal.signal(signal.SIGINT, signal.SIG_IGN), signal.signal(signal.SIGTERM, pass_on)
     try:
         child = os.fork()
         if child == 0:  # pragma: no cover -- in another process
-            _restore(*before)
-            _again(told, os.getpid())
-            _run_to_the_end(run, writing)
-        _again(told, child)
+            _run_to_the_end(run, writing, before=lambda: _restore(*before, mask))
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        for number in told:  # another thread took it: the mask is that of this one
+            os.kill(child, number)
         os.close(writing)
         _, waited = os.waitpid(child, 0)
+        child = 0
     finally:
-        _restore(*before)
+        _restore(*before, mask)
     came_to_its_end = os.read(reading, 1) == b"!"
     os.close(reading)
     code = os.waitstatus_to_exitcode(waited)
@@ -71,29 +75,43 @@ def supervised(run: Callable[[], int]) -> int | Ended:
     return Ended(f"exit status {code}", code)
 
 
-def _restore(interrupt: Handler, terminate: Handler) -> None:
+def _restore(interrupt: Handler, terminate: Handler, mask: set[int | signal.Signals]) -> None:
     """What the two signals did before."""
     signal.signal(signal.SIGINT, interrupt)
     signal.signal(signal.SIGTERM, terminate)
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
-def _again(told: list[int], process: int) -> None:
-    """Signals that came when there was no one yet to pass them on to."""
-    for number in told:
-        os.kill(process, number)
-
-
-def _run_to_the_end(run: Callable[[], int], writing: int) -> NoReturn:  # pragma: no cover -- in another process
+def _run_to_the_end(
+    run: Callable[[], int], writing: int, *, before: Callable[[], None]
+) -> NoReturn:  # pragma: no cover -- in another process
     """What the forked process does; the byte that it writes says that it came to its end."""
     os.environ[ENDS_PROCESS] = "1"
     try:
+        before()
         status = run()
+    except KeyboardInterrupt:  # that waited for the process
+        _tell("interrupted")
+        status = 2
     except SystemExit as ended:  # of argparse
         status = ended.code if isinstance(ended.code, int) else 1
     sys.stdout.flush()
     sys.stderr.flush()
     os.write(writing, b"!")
     os._exit(status)
+
+
+@contextmanager
+def interruptions_wait() -> Iterator[None]:
+    """Interruptions (SIGINT) wait for the end of the block: an import that one cuts short may swallow it."""
+    if not hasattr(signal, "pthread_sigmask"):  # pragma: no cover -- Windows
+        yield
+        return
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def program(main: Callable[[list[str]], int], arguments: list[str]) -> int:
