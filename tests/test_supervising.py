@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,14 @@ def asleep() -> int:
     """What does not end soon by itself."""
     time.sleep(30)
     return 0
+
+
+@pytest.fixture
+def in_a_terminal() -> Iterator[None]:
+    """Ctrl-C interrupts, as it does in a terminal; of what a shell starts in the background it ends nothing."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 class TestSupervised:
@@ -163,6 +172,7 @@ class TestSupervised:
         monkeypatch.setattr(os, "waitpid", waited)
         assert supervised(lambda: 7) == 7
 
+    @pytest.mark.usefixtures("in_a_terminal")
     def test_interruption_of_a_process_just_forked_is_told(
         self, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
     ) -> None:
@@ -179,6 +189,7 @@ class TestSupervised:
         assert capfd.readouterr().err == "pomt-ref check: interrupted\n"
 
 
+@pytest.mark.usefixtures("in_a_terminal")
 class TestInterruptions:
     """Ctrl-C while something is imported."""
 
