@@ -99,7 +99,9 @@ def environment(session: nox.Session) -> None:
     extras = [line for lines in project["project"]["optional-dependencies"].values() for line in lines]
     contributor = nox.project.dependency_groups(project, "dev")
     session.log("installing torch and everything else, once; this takes a minute or a few")
-    session.install("-c", "constraints.txt", *project["project"]["dependencies"], *extras, *contributor)
+    needed = [*project["project"]["dependencies"], *extras, *contributor]
+    # What is imported is compiled then; to compile all of torch and its kin first takes longer than the download.
+    session.install("--no-compile", "-c", "constraints.txt", *needed)
     session.run_install("python", "-c", WRITE_STAMP, stamp, fingerprint, log=False)
 
 
