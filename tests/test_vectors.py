@@ -729,7 +729,8 @@ class TestJudging:
     @pytest.fixture
     def vectors(self, whole: VectorSet) -> tuple[Vector, ...]:
         """A few vectors."""
-        return tuple(vector for vector in whole.vectors if vector.name in FEW)
+        named = {vector.name: vector for vector in whole.vectors}
+        return tuple(named[name] for name in FEW)
 
     def outputs(self, few: Path, tmp_path: Path) -> Path:
         """What the reference makes of them."""
