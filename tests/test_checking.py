@@ -833,8 +833,12 @@ class TestCommand:
     @pytest.mark.parametrize(
         ("arguments", "says"),
         [
-            (("--fix", "tokens"), "--fix: expected axis=size, got 'tokens'"),
-            (("--fix", "tokens=x"), "--fix: expected axis=size, got 'tokens=x'"),
+            (("--fix", "tokens"), "--fix: expected axis=size, an integer, zero or more, got 'tokens'"),
+            (("--fix", "tokens=x"), "--fix: expected axis=size, an integer, zero or more, got 'tokens=x'"),
+            (
+                ("--fix", f"tokens={10**18}"),
+                f"--fix: expected axis=size, an integer, zero or more, of 18 digits at most, got 'tokens={10**18}'",
+            ),
             (("--timeout", "0"), "--timeout: expected seconds from 0.001 to 1,000,000, got '0'"),
             (("--timeout", "soon"), "--timeout: expected seconds from 0.001 to 1,000,000, got 'soon'"),
             (("--timeout", "nan"), "--timeout: expected seconds from 0.001 to 1,000,000, got 'nan'"),

@@ -364,7 +364,11 @@ class TestCouldNotRun:
             (["check", "a:b", "--method", "tome"], "--method: expected pomt, topk, evit, got 'tome'"),
             (["check", "a:b", "--seed", "x"], "--seed: expected an integer, zero or more, got 'x'"),
             (["check", "a:b", "--seed", "-1"], "--seed: expected an integer, zero or more, got '-1'"),
-            (["check", "a:b", "--seed", "9" * 19], f"--seed: expected an integer, zero or more, got '{'9' * 18}'"),
+            (
+                ["check", "a:b", "--seed", "9" * 19],
+                f"--seed: expected an integer, zero or more, of 18 digits at most, got '{'9' * 19}'",
+            ),
+            (["check", "a:b", "--seed", "9" * 99], f"more, of 18 digits at most, got '{'9' * 36}…'"),
             (["check", "a:b", "--seed"], "--seed: expected one value, got none"),
             (["check", "a:b", "--clause"], "--clause: expected one value, got none"),
             (["check", "a:b", "--max-examples", "x\ny"], "expected an integer, zero or more, got 'x\\ny'"),

@@ -395,7 +395,16 @@ class TestAnswers:
     def test_answer_that_names_indices_that_are_none_is_told(self) -> None:
         with pytest.raises(SubjectFailedError) as caught:
             outcome_of(answering(lambda tokens: SimpleNamespace(tokens=tokens, kept=torch.ones(1, 2))))
-        assert str(caught.value) == "offers kept as torch.Tensor, expected an array of integers"
+        assert str(caught.value) == "offers kept in torch.float32, expected an array of integers"
+
+    def test_indices_of_a_tuple_that_are_no_integers_are_told(self) -> None:
+        with pytest.raises(SubjectFailedError) as caught:
+            outcome_of(answering(lambda tokens: (tokens, torch.zeros(1, 2).half())))
+        assert str(caught.value) == "offers kept in torch.float16, expected an array of integers"
+
+    @pytest.mark.parametrize("besides", ["words", torch.zeros(1, 2, 2), torch.zeros(1, 0)])
+    def test_what_a_tuple_has_in_place_of_indices_may_be_anything_else(self, besides: object) -> None:
+        assert outcome_of(answering(lambda tokens: (tokens, besides))).kept is None
 
     def test_input_whose_dtype_is_changed_is_told(self) -> None:
         def widening(x: Tensor, attn: Tensor, v: Tensor, *, prefix: int, keep: int) -> Tensor:

@@ -610,8 +610,10 @@ class TestMetamorphic:
             ("POMT-META-3", 1, "with -2 added to v"),
             ("POMT-META-3", 2, "with 1 added to v"),
             ("POMT-META-3", 3, "with 2 added to v"),
-            ("POMT-META-5", 1, "with head 1 appended once more"),
-            ("POMT-META-5", 2, "with head 2 appended once more"),
+            ("POMT-META-5", 1, "with head 1 once more, at place 0"),
+            ("POMT-META-5", 2, "with head 2 once more, at place 0"),
+            ("POMT-META-5", 4, "with head 1 once more, at place 1"),
+            ("POMT-META-5", 9, "with head 0 once more, at place 3"),
             ("POMT-META-6", 1, "with the prefix rows of x times -2"),
         ],
     )
@@ -658,6 +660,18 @@ class TestMetamorphic:
     def test_gradient_law_needs_a_gradient_that_is_offered(self) -> None:
         with pytest.raises(NotOfferedError):
             law_of("POMT-META-7").check(made(), Answering())
+
+    @pytest.mark.parametrize("keep", [0, 2])
+    def test_gradient_that_is_offered_elsewhere_is_missed(self, keep: int) -> None:
+        def sometimes(case: Case, weights: Float64[np.ndarray, "batch output channels"]) -> Gradients | None:
+            return true_gradients(case, weights) if case.shape.keep == keep and case.shape.batch == 1 else None
+
+        with pytest.raises(LawViolation) as caught:
+            law_of("POMT-META-7").check(made(), Answering(gradient=sometimes))
+        assert str(caught.value) == (
+            "POMT-META-7 wrong: the output has no gradient, as it has for "
+            f"batch=1 heads=2 tokens=5 features=2 channels=2 prefix=1 keep={keep}"
+        )
 
     @pytest.mark.parametrize(
         ("name", "says"),

@@ -39,7 +39,7 @@ def at_most(largest: int) -> Callable[[str], int]:
 def natural(text: str) -> int:
     """Parse an integer, zero or more."""
     if not text.isdecimal() or len(text) > DIGITS:
-        raise argparse.ArgumentTypeError(f"expected an integer, zero or more, got {text[:DIGITS]!r}")
+        raise argparse.ArgumentTypeError(f"expected an integer, zero or more, {_got(text, text)}")
     return int(text)
 
 
@@ -55,7 +55,7 @@ def size(text: str) -> tuple[str, int]:
     """Parse ``axis=size``."""
     axis, equals, size = text.partition("=")
     if not equals or not size.isdecimal() or len(size) > DIGITS:
-        raise argparse.ArgumentTypeError(f"expected axis=size, got {text!r}")
+        raise argparse.ArgumentTypeError(f"expected axis=size, an integer, zero or more, {_got(text, size)}")
     return axis, int(size)
 
 
@@ -65,6 +65,13 @@ def share(text: str) -> float:
     if not 0 <= number <= 1:
         raise argparse.ArgumentTypeError(f"expected a number from 0 to 1, got {text!r}")
     return number
+
+
+def _got(text: str, number: str) -> str:
+    """What came in place of a number, its beginning if it is long, and whether it has too many digits."""
+    limit = f"of {DIGITS} digits at most, " if number.isdecimal() else ""
+    shown = text if len(text) <= 2 * DIGITS else f"{text[: 2 * DIGITS]}…"
+    return f"{limit}got {shown!r}"
 
 
 def _real(text: str) -> float:

@@ -46,13 +46,16 @@ def stages(answer: object) -> dict[str, Float64[np.ndarray, "..."]]:
     return found
 
 
-def indices(answer: object, name: str, position: int) -> Int64[np.ndarray, "..."] | None:
-    """Offered indices as int64, None if there are none: a tuple may hold something else in that place."""
+def indices(answer: object, name: str, position: int, shape: tuple[int, int]) -> Int64[np.ndarray, "..."] | None:
+    """Offered indices as int64, None if there are none: a tuple may hold something of another shape in that place."""
     found = part(answer, name, position)
     tensor = as_tensor(found)
     if tensor is not None and not tensor.is_floating_point():
         return to_numpy(tensor).astype(np.int64)
-    if found is not None and hasattr(answer, name):
+    of_their_shape = tensor is not None and tuple(tensor.shape) == shape and tensor.numel() > 0
+    if found is not None and (hasattr(answer, name) or of_their_shape):
+        if tensor is not None:
+            raise SubjectFailedError(f"offers {name} in {tensor.dtype}, expected an array of integers")
         raise SubjectFailedError(f"offers {name} as {kind(found)}, expected an array of integers")
     return None
 

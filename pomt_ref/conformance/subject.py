@@ -143,8 +143,8 @@ class CallableSubject:
             same_device=tokens.device == inputs["x"].device,
             changed_inputs=changed,
             shares_memory=view_of(tokens, inputs),
-            kept=indices(answer, "kept", 1),
-            discarded=indices(answer, "discarded", 2),
+            kept=indices(answer, "kept", 1, (case.shape.batch, case.shape.keep)),
+            discarded=indices(answer, "discarded", 2, (case.shape.batch, case.shape.discarded)),
             stages={name: stage for name, stage in stages(answer).items() if name in offered},
         )
 

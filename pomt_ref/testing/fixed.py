@@ -11,26 +11,26 @@ from pomt_ref.testing.formats import Dtype
 from pomt_ref.testing.laws.law import Law
 
 BRIEF: Final = (
-    Shape(batch=11, heads=4, tokens=24, features=101, channels=272, prefix=4, keep=12),
+    Shape(batch=11, heads=5, tokens=24, features=101, channels=272, prefix=4, keep=12),
     Shape(batch=2, heads=3, tokens=10, features=3, channels=2, prefix=0, keep=6),
-    Shape(batch=2, heads=3, tokens=346, features=2, channels=3, prefix=1, keep=40),
+    Shape(batch=3, heads=5, tokens=346, features=2, channels=3, prefix=1, keep=40),
 )
 """What a quick check holds: much of everything at once, and no prefix, for every law; for those of mixed sizes a long
 sequence last."""
 
-BROAD: Final = Shape(batch=5, heads=3, tokens=43, features=80, channels=200, prefix=2, keep=30)
-"""Many samples, features and channels, for every family of every law."""
+BROAD: Final = Shape(batch=5, heads=5, tokens=43, features=80, channels=200, prefix=2, keep=30)
+"""Many samples, features and channels, and heads that do not come in pairs, for every family of every law."""
 
 MODELS: Final = (
     Shape(batch=2, heads=6, tokens=197, features=64, channels=384, prefix=1, keep=139),
-    Shape(batch=2, heads=3, tokens=128, features=4, channels=48, prefix=0, keep=96),
-    Shape(batch=11, heads=2, tokens=32, features=3, channels=16, prefix=1, keep=8),
-    Shape(batch=1, heads=20, tokens=132, features=130, channels=1030, prefix=4, keep=24),
+    Shape(batch=5, heads=7, tokens=128, features=4, channels=48, prefix=0, keep=96),
+    Shape(batch=11, heads=9, tokens=32, features=3, channels=16, prefix=1, keep=8),
+    Shape(batch=1, heads=21, tokens=132, features=130, channels=1030, prefix=4, keep=24),
     Shape(batch=2, heads=3, tokens=577, features=16, channels=80, prefix=1, keep=300),
     Shape(batch=1, heads=4, tokens=520, features=24, channels=33, prefix=8, keep=100),
 )
-"""Layers of ordinary models, whole blocks of queries and of keys, many samples, more heads and channels than most
-kernels are tried with, and counts of features that fill no block; for the first family of every law."""
+"""Layers of ordinary models, whole blocks of queries and of keys, many samples, short and long, more heads and channels
+than most kernels are tried with, and counts of heads and features that fill no block; for the first family of a law."""
 
 LONG: Final = (
     Shape(batch=2, heads=3, tokens=1041, features=2, channels=3, prefix=0, keep=384),
@@ -38,6 +38,12 @@ LONG: Final = (
 )
 """Sequences past the block sizes that kernels are written for, for the first family of laws of mixed sizes; the second
 for the long ones alone."""
+
+MANY: Final = Shape(batch=1, heads=1, tokens=2101, features=1, channels=16, prefix=1, keep=1)
+"""More discarded rows than half precision counts, and an odd number; for the law of the mean, which has that family."""
+
+OFFSET: Final = "offset tokens"
+"""Whose mean is far from zero: a wrong number of rows is seen."""
 
 
 @lru_cache(maxsize=8)
@@ -63,6 +69,7 @@ def fixed_cases(law: Law, *, dtype: Dtype, seed: int, long: bool = True) -> Iter
     if long:
         chosen = [(first, shape) for shape in MODELS] + [(name, BROAD) for name in law.families]
         lengths = LONG if law.sizes == "long" else LONG[:1]
+        chosen += [(OFFSET, MANY)] if OFFSET in law.families else []
     else:
         chosen = [(first, shape) for shape in BRIEF[:2]]
         lengths = BRIEF[2:]

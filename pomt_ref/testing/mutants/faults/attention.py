@@ -89,6 +89,11 @@ SUMS: Final = tuple(
             "The last head of a number that 4 divides is not read.",
             _heads(lambda a: a[:, : a.shape[1] - (a.shape[1] % 4 == 0)].amax(1)),
         ),
+        (
+            "heads in pairs past eight",
+            "Of more than eight heads, the last of an odd number is not read.",
+            _heads(lambda a: a[:, : a.shape[1] // 2 * 2 if a.shape[1] > 8 else None].amax(1)),  # noqa: PLR2004 -- its own
+        ),
         ("two heads of a long sequence", "Past 32 tokens, two heads are read.", _heads(_two_heads_past(32))),
         ("two heads of a picture", "Past 101 tokens, two heads are read.", _heads(_two_heads_past(101))),
         (

@@ -43,6 +43,14 @@ def _first_sample_of_long(x: Rows, attn: Attention, v: Values, *, prefix: int, k
     return Step()(x, attn, v, prefix=prefix, keep=keep)
 
 
+def _two_samples_of_long(x: Rows, attn: Attention, v: Values, *, prefix: int, keep: int) -> Rows:
+    """Past 64 tokens, a third sample and what follows it are as the first."""
+    output = Step()(x, attn, v, prefix=prefix, keep=keep)
+    if x.shape[1] > 64:  # noqa: PLR2004 -- the fault's own number
+        output[2:] = output[:1]
+    return output
+
+
 CALLS: Final = tuple(
     Mutant(name, clause, description, function)
     for name, clause, description, function in (
@@ -72,6 +80,12 @@ CALLS: Final = tuple(
         ),
         ("output in the input's memory", "POMT-PRUNE-2", "The output is a view of x.", _view),
         ("order remembered", "POMT-RANK-1", "The first order of every shape is used again.", Step(order=_remembered())),
+        (
+            "two samples of long sequences",
+            "POMT-PRUNE-2",
+            "Past 64 tokens only two samples are pruned.",
+            _two_samples_of_long,
+        ),
         (
             "first sample of long sequences",
             "POMT-SCORE-1",

@@ -82,6 +82,11 @@ def _relative(t: PerToken, prefix: int) -> PerPatch:
 MAGNITUDE: Final = tuple(
     Mutant(name, "POMT-MAG-1", description, function)
     for name, description, function in (
+        (
+            "values of heads in pairs",
+            "Of more than three heads, the last of an odd number is not read.",
+            _values(lambda v: v[:, : v.shape[1] // 2 * 2 if v.shape[1] > 3 else None].amax(1).sum(2)),  # noqa: PLR2004 -- its own
+        ),
         ("mean over heads of v", "Heads are averaged.", _values(lambda v: v.mean(1).sum(2))),
         ("sum over heads of v", "Heads are summed.", _values(lambda v: v.sum((1, 3)))),
         ("minimum over heads of v", "The weakest head counts.", _values(lambda v: v.amin(1).sum(2))),

@@ -78,6 +78,12 @@ def _gradient_of_the_sum(x: Rows, kept: Indices, discarded: Indices, prefix: int
     return step.mean(x, kept, discarded, prefix).detach() + total - total.detach()
 
 
+def _no_way_back(x: Rows, attn: Attention, v: Values, *, prefix: int, keep: int) -> Rows:
+    """Nothing is kept, and nothing is recorded."""
+    output = Step()(x, attn, v, prefix=prefix, keep=keep)
+    return output if keep else output.detach()
+
+
 MEANS: Final = (
     *(
         Mutant(name, "POMT-PRUNE-3", description, function)
@@ -163,6 +169,11 @@ MEANS: Final = (
                 "The mean passes through float16.",
                 _added(lambda mean, _x: mean.half().to(mean.dtype)),
             ),
+            (
+                "count in half precision",
+                "The number of rows is one of float16, which past 2048 holds no odd one.",
+                _over(lambda _kept, discarded: int(torch.tensor(discarded).half())),
+            ),
             ("mean by subtraction", "The kept rows' sum is taken from the sum of all.", Step(mean=_by_subtraction)),
         )
     ),
@@ -194,6 +205,7 @@ GRADIENTS: Final = (
                 Step(copy=lambda rows: rows.detach().clone()),
             ),
             ("gradient of the sum", "The mean forward, the sum backward.", Step(mean=_gradient_of_the_sum)),
+            ("no gradient without kept rows", "Of T = 0 there is no way back.", _no_way_back),
             ("gradient through the ranking", "A term that is zero forward has a gradient.", _through_the_ranking),
         )
     ),

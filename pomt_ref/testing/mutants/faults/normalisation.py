@@ -37,6 +37,12 @@ def _undefined_without_attention(s: PerPatch, _a: Attention, _prefix: int) -> Pe
     return s / own * (own / s.amax())
 
 
+def _two_by_two(s: PerPatch, _a: Attention, _prefix: int) -> PerPatch:
+    """What fits a block is normalised together."""
+    together = 2 if s.shape[1] > 64 else len(s)  # noqa: PLR2004 -- the fault's own number
+    return torch.cat([samples / samples.amax() for samples in s.split(together)])
+
+
 NORMALISATION: Final = tuple(
     Mutant(name, "POMT-ATT-2", description, function)
     for name, description, function in (
@@ -45,6 +51,11 @@ NORMALISATION: Final = tuple(
         ("last sample for all", "M of the last sample.", _divided(lambda s: s[-1:].amax())),
         ("maximum of three samples", "M of the first three samples.", _divided(lambda s: s[:3].amax())),
         ("maximum of eight samples", "M of the first eight samples.", _divided(lambda s: s[:8].amax())),
+        (
+            "maximum of two long samples",
+            "M of every two samples, past 64 tokens.",
+            Step(relative=_two_by_two),
+        ),
         ("mean of the maxima", "The samples' maxima are averaged.", _divided(lambda s: s.amax(1).mean())),
         (
             "maximum of each token",
