@@ -392,10 +392,11 @@ class TestAnswers:
             outcome_of(raising(SilentError()))
         assert str(caught.value) == f"raised SilentError: a message that cannot be read {RAISED}"
 
-    def test_answer_that_names_indices_that_are_none_is_told(self) -> None:
+    @pytest.mark.parametrize(("kept", "told"), [(torch.ones(1, 2), "in torch.float32"), ("words", "as str")])
+    def test_answer_that_names_indices_that_are_none_is_told(self, kept: object, told: str) -> None:
         with pytest.raises(SubjectFailedError) as caught:
-            outcome_of(answering(lambda tokens: SimpleNamespace(tokens=tokens, kept=torch.ones(1, 2))))
-        assert str(caught.value) == "offers kept in torch.float32, expected an array of integers"
+            outcome_of(answering(lambda tokens: SimpleNamespace(tokens=tokens, kept=kept)))
+        assert str(caught.value) == f"offers kept {told}, expected an array of integers"
 
     def test_indices_of_a_tuple_that_are_no_integers_are_told(self) -> None:
         with pytest.raises(SubjectFailedError) as caught:
