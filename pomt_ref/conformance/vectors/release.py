@@ -14,7 +14,7 @@ from pomt_ref.conformance.vectors.expecting import expect
 from pomt_ref.conformance.vectors.vector import Vector
 from pomt_ref.testing import FAMILIES, Case, Dtype, Method, Shape, laws_of
 
-RELEASE: Final = 3
+RELEASE: Final = 4
 """Of the list below, and of what its families draw. Another list is another release."""
 
 DTYPES: Final[tuple[Dtype, ...]] = get_args(Dtype)
@@ -39,7 +39,8 @@ EDGES: Final = tuple(
 """Every prefix with T = 0, T = 1, T = n - 1 and with a single patch token."""
 
 BROAD: Final[tuple[tuple[str, Dtype, Shape], ...]] = (
-    ("disagreeing heads", "float16", Shape(batch=1, heads=20, tokens=37, features=2, channels=2, prefix=1, keep=18)),
+    ("disagreeing heads", "float16", Shape(batch=1, heads=21, tokens=37, features=2, channels=2, prefix=1, keep=18)),
+    ("contrasting samples", "float16", Shape(batch=3, heads=1, tokens=70, features=1, channels=2, prefix=1, keep=35)),
     ("contrasting samples", "float32", Shape(batch=11, heads=1, tokens=7, features=2, channels=2, prefix=1, keep=3)),
     ("values alone", "float32", Shape(batch=1, heads=2, tokens=11, features=130, channels=2, prefix=1, keep=5)),
     ("ordinary", "float32", Shape(batch=1, heads=2, tokens=11, features=2, channels=770, prefix=1, keep=5)),
@@ -52,7 +53,8 @@ BROAD: Final[tuple[tuple[str, Dtype, Shape], ...]] = (
         for _ in range(4)
     ],
 )
-"""For faults that wait: many heads, samples, features and channels; very faint attention; what only float64 tells."""
+"""For faults that wait: many heads, and an odd number of them; many samples, and several of a longer sequence; many
+features and channels; very faint attention; what only float64 tells."""
 
 IMAGE: Final = Shape(batch=1, heads=1, tokens=197, features=4, channels=2, prefix=1, keep=98)
 """A ViT's 196 patches and its class token."""
