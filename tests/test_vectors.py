@@ -632,7 +632,7 @@ class TestCompleteness:
     @pytest.mark.parametrize(
         ("change", "says"),
         [
-            ({"release": 1}, "release: expected 3, the one known here, got 1"),
+            ({"release": 1}, "release: expected 4, the one known here, got 1"),
             ({"seed": LARGEST_SEED + 1}, "seed: expected 0 to 1000, got 1001"),
         ],
     )
