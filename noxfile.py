@@ -32,9 +32,14 @@ NO_SHAPE_CHECKER: Final = "--jaxtyping-packages="
 WRITE_STAMP: Final = "import pathlib, sys; pathlib.Path(sys.argv[1]).write_text(sys.argv[2])"
 """A step of the installation, so that `nox --no-install`, which skips installing, does not call it done."""
 
-UNCOVERED: Final = ("docs", "README.md", "properties", "tests/test_proofs.py")
-"""Every example of the pages, and the laws: coverage would double their time, and the lines that they reach are reached
-by the other tests too."""
+EXAMPLES: Final = ("docs", "README.md")
+"""Every example of the pages."""
+
+LAWS: Final = ("properties", "tests/test_architecture.py", "tests/test_proofs.py")
+"""The laws, over every implementation, and what holds the sources themselves."""
+
+UNCOVERED: Final = (*EXAMPLES, *LAWS)
+"""Coverage would double their time, and the lines that they reach are reached by the other tests too."""
 
 SHORT: Final = ("-m", "not long")
 LONG: Final = ("-m", "long")
@@ -69,7 +74,7 @@ annotations in case after case."""
 
 UNITS: Final = (
     "tests",
-    *(f"--ignore={path}" for path in (*UNCOVERED, *WHOLE_CHECKS, "tests/isolated", "tests/integration")),
+    *(f"--ignore={path}" for path in (*UNCOVERED, *WHOLE_CHECKS, "tests/integration")),
 )
 """All others."""
 
@@ -149,9 +154,9 @@ def tests(session: nox.Session) -> None:
     _two_at_a_time(
         session,
         (*covered, *WHOLE_CHECKS),
-        (*covered, *UNITS),
-        (*alike, *UNCOVERED),
-        (*covered, "tests/isolated", "--doctest-modules", "pomt_ref"),
+        (*covered, *UNITS, "--doctest-modules", "pomt_ref"),
+        (*alike, *LAWS),
+        (*alike, *EXAMPLES),
     )
     _python(session, "-m", "coverage", "combine", "--quiet")
     _python(session, "-m", "coverage", "report")
@@ -165,7 +170,7 @@ def integration(session: nox.Session) -> None:
         return
     programs = sorted(str(path) for path in Path("tests", "integration").glob("test_*.py"))
     alike = ("-m", "pytest", NO_SHAPE_CHECKER)
-    _two_at_a_time(session, (*alike, *programs), (*alike, *LONG, "tests", "tests/isolated"))
+    _two_at_a_time(session, (*alike, *programs), (*alike, *LONG, "tests"))
 
 
 @nox.session(venv_backend="none", requires=["environment"])

@@ -8,15 +8,17 @@ from typing import Any, Final
 import numpy as np
 import pytest
 import torch
-from jaxtyping import Float64
+from jaxtyping import Float, Float64
+from torch import Tensor
 
 import pomt_ref
 from pomt_ref import oracle
 from pomt_ref.conformance import CallableSubject, from_queries
 from pomt_ref.pytest_plugin import SUBJECT
-from pomt_ref.streaming import prune_qkv
+from pomt_ref.streaming import StreamedStep, prune_qkv
 from pomt_ref.testing import Case, Dtype, Gradients, Law, Method, Outcome, Subject, laws_of
 from pomt_ref.testing.formats import Profile, normative
+from pomt_ref.types import Normalisation
 
 DTYPES: Final[tuple[Dtype, ...]] = ("float16", "bfloat16", "float32", "float64")
 """POMT-PREC-1."""
@@ -77,11 +79,27 @@ class Implementation:
         return self.name
 
 
+
+
+def prune_in_blocks(
+    x: Float[Tensor, "batch tokens channels"],
+    q: Float[Tensor, "batch heads tokens features"],
+    k: Float[Tensor, "batch heads tokens features"],
+    v: Float[Tensor, "batch heads tokens values"],
+    *,
+    normalisation: Normalisation = "batch",
+    **options: Any,
+) -> StreamedStep:
+    """The step from queries and keys, in blocks so small that a case has several and a partial one."""
+    rows = max(3, x.shape[1] // 5)  # in blocks of three a long sequence has half a million tiles
+    return prune_qkv(x, q, k, v, rows=rows, normalisation=normalisation, **options)
+
+
 STREAMED: Final[Mapping[str, Callable[..., Any]]] = {
-    "one_pass": from_queries(partial(prune_qkv, rows=3)),
-    "logsumexp": from_queries(partial(prune_qkv, rows=3, algorithm="logsumexp")),
+    "one_pass": from_queries(prune_in_blocks),
+    "logsumexp": from_queries(partial(prune_in_blocks, algorithm="logsumexp")),
 }
-"""The step from queries and keys, in blocks so small that a case has several and a partial one."""
+"""Its algorithms."""
 
 
 def implementations(method: Method) -> list[Implementation]:

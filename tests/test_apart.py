@@ -84,7 +84,8 @@ class TestApart:
         assert [row.verdict for row in report.rows] == ["wrong", "wrong"]
         assert all("ended the process (exit status 3)" in failure.message for failure in report.failures)
 
-    def test_kernel_that_hangs_is_ended(self) -> None:
+    def test_kernel_that_hangs_is_ended(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("pomt_ref.conformance.call.GRACE", 0.1)
         report = check("tests.test_apart:hangs", apart=True, time_limit=0.5, **RANK)
         assert [row.verdict for row in report.rows] == ["wrong", "conforms"]
         assert "took longer than 0.5 s, and could not be interrupted" in report.failures[0].message

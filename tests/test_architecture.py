@@ -116,19 +116,26 @@ def imported_modules(node: ast.AST, package: list[str], modules: frozenset[str])
 
 
 @cache
-def imports(path: str, source: str, modules: frozenset[str]) -> tuple[Import, ...]:
-    """Every import of a file, relative ones resolved, late ones marked."""
-    name = module_name(path)
-    package = name.split(".") if path.endswith("__init__.py") else name.split(".")[:-1]
+def importing(source: str) -> tuple[tuple[ast.AST, bool], ...]:
+    """What may import anything: statements and calls, each with whether it runs late."""
 
-    def walk(node: ast.AST, *, late: bool) -> Iterator[Import]:
+    def walk(node: ast.AST, *, late: bool) -> Iterator[tuple[ast.AST, bool]]:
         for child in ast.iter_child_nodes(node):
-            for target in imported_modules(child, package, modules):
-                yield Import(target, getattr(child, "lineno", 0), late)
+            if isinstance(child, ast.Import | ast.ImportFrom | ast.Call):
+                yield child, late
             inside = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
             yield from walk(child, late=late or inside)
 
     return tuple(walk(ast.parse(source), late=False))
+
+
+def imports(path: str, source: str, modules: frozenset[str]) -> Iterator[Import]:
+    """Every import of a file, relative ones resolved, late ones marked."""
+    name = module_name(path)
+    package = name.split(".") if path.endswith("__init__.py") else name.split(".")[:-1]
+    for node, late in importing(source):
+        for target in imported_modules(node, package, modules):
+            yield Import(target, getattr(node, "lineno", 0), late)
 
 
 def violations(sources: Mapping[str, str]) -> list[str]:

@@ -157,13 +157,11 @@ class TestArrays:
         assert x[0] == 5.0
 
 
-OTHERS = ("float16", "float64")
-
-
 class TestNumpySubject:
     """A NumPy implementation is a subject like any other."""
 
-    @pytest.mark.parametrize("dtype", ["float32", *(pytest.param(each, marks=pytest.mark.long) for each in OTHERS)])
+    @pytest.mark.long
+    @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
     def test_numpy_implementation_conforms(self, dtype: str) -> None:
         report = check(numpy_prune, dtype=dtype, max_examples=10)
         assert report.conforms
@@ -282,6 +280,7 @@ def gathered(indices: str, rows: str) -> list[onnx.NodeProto]:
 class TestGraph:
     """An ONNX file, run by onnxruntime, is a subject like any other."""
 
+    @pytest.mark.long
     def test_graph_conforms(self, tmp_path: Path) -> None:
         report = check(written(tmp_path / "pomt.onnx"), max_examples=10)
         assert report.conforms

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
@@ -44,7 +45,7 @@ from pomt_ref.conformance.vectors.expecting import rounded_up
 from pomt_ref.conformance.vectors.judging import RESULTS, judge
 from pomt_ref.conformance.vectors.manifest import MANIFEST, SCHEMA
 from pomt_ref.conformance.vectors.reading import wrong
-from pomt_ref.conformance.vectors.release import LARGEST_SEED, clauses_of, first_seed, listed
+from pomt_ref.conformance.vectors.release import LARGEST_SEED, Listed, clauses_of, first_seed, listed
 from pomt_ref.conformance.vectors.showing import cut_line
 from pomt_ref.conformance.vectors.vector import AXES
 from pomt_ref.testing import (
@@ -93,10 +94,16 @@ def whole(folder: Path) -> VectorSet:
     return verify(folder)
 
 
+@cache
+def few_of(seed: int) -> tuple[Listed, ...]:
+    """The few of a release, as completeness asks for all of them: drawn once, not test after test."""
+    return tuple(one for one in listed(seed) if one.name in FEW)
+
+
 @pytest.fixture
 def few(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A few vectors in a folder of their own, to be damaged, as if they were all of the release."""
-    monkeypatch.setattr(completeness, "listed", lambda seed: (one for one in listed(seed) if one.name in FEW))
+    monkeypatch.setattr(completeness, "listed", few_of)
     path = tmp_path / "few"
     path.mkdir()
     document = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))

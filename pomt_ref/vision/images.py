@@ -174,9 +174,12 @@ def photographs(model: Model, *, crops: int = CROPS, seed: int = 0) -> Float[Ten
     height, width = model.image[-2:]
     generator = torch.Generator().manual_seed(seed)
     mean, deviation = (torch.tensor(each)[:, None, None] for each in (model.mean, model.deviation))
+    pictures = [
+        torch.from_numpy(bring(name).copy()).permute(2, 0, 1).float() / 255 for name in ("china.jpg", "flower.jpg")
+    ]
     found = []
     for crop in range(crops):
-        whole = torch.from_numpy(bring(("china.jpg", "flower.jpg")[crop % 2]).copy()).permute(2, 0, 1).float() / 255
+        whole = pictures[crop % 2]
         side = int(torch.randint(whole.shape[1] // 3, whole.shape[1] + 1, (1,), generator=generator))
         top, left = (int(torch.randint(size - side + 1, (1,), generator=generator)) for size in whole.shape[1:])
         piece = whole[None, :, top : top + side, left : left + side]
