@@ -32,14 +32,14 @@ NO_SHAPE_CHECKER: Final = "--jaxtyping-packages="
 WRITE_STAMP: Final = "import pathlib, sys; pathlib.Path(sys.argv[1]).write_text(sys.argv[2])"
 """A step of the installation, so that `nox --no-install`, which skips installing, does not call it done."""
 
-EXAMPLES: Final = ("docs", "README.md")
-"""Every example of the pages."""
+EXAMPLES: Final = ("docs", "README.md", "pomt_ref", "--doctest-modules")
+"""Every example of the pages and of docstrings."""
 
 LAWS: Final = ("properties", "tests/test_architecture.py", "tests/test_proofs.py")
-"""The laws, over every implementation, and what holds the sources themselves."""
+"""The laws, over every implementation, and what holds the sources themselves.
 
-UNCOVERED: Final = (*EXAMPLES, *LAWS)
-"""Coverage would double their time, and the lines that they reach are reached by the other tests too."""
+Coverage is not measured of these two: it would double their time, and the lines that they reach are reached by the
+other tests too."""
 
 SHORT: Final = ("-m", "not long")
 LONG: Final = ("-m", "long")
@@ -74,7 +74,7 @@ annotations in case after case."""
 
 UNITS: Final = (
     "tests",
-    *(f"--ignore={path}" for path in (*UNCOVERED, *WHOLE_CHECKS, "tests/integration")),
+    *(f"--ignore={path}" for path in (*LAWS, *WHOLE_CHECKS, "tests/integration")),
 )
 """All others."""
 
@@ -121,8 +121,9 @@ def _python(session: nox.Session, *arguments: str | Path, success_codes: tuple[i
 
 
 def _two_at_a_time(session: nox.Session, *runs: tuple[str, ...]) -> None:
-    """Run modules in two processes, the next where one ends, and show what each printed when it has ended."""
-    environment = {**os.environ, **{k: v for k, v in session.env.items() if v is not None}, **BESIDE_THE_SOURCES}
+    """Run modules in two processes of one thread, the next where one ends; show what each printed when it has ended."""
+    told = {name: value for name, value in session.env.items() if value is not None}
+    environment = {**os.environ, **told, **BESIDE_THE_SOURCES, "OMP_NUM_THREADS": "1"}
 
     def run(arguments: tuple[str, ...]) -> tuple[str, subprocess.CompletedProcess[str]]:
         command = [_interpreter, *arguments]
@@ -154,7 +155,7 @@ def tests(session: nox.Session) -> None:
     _two_at_a_time(
         session,
         (*covered, *WHOLE_CHECKS),
-        (*covered, *UNITS, "--doctest-modules", "pomt_ref"),
+        (*covered, *UNITS),
         (*alike, *LAWS),
         (*alike, *EXAMPLES),
     )

@@ -22,11 +22,11 @@ SLOW_IS_FINE = (hypothesis.HealthCheck.too_slow,)
 
 HEADER_SHOWN = pytest.StashKey[bool]()
 
-hypothesis.settings.register_profile("dev", deadline=None, max_examples=10, suppress_health_check=SLOW_IS_FINE)
+hypothesis.settings.register_profile("dev", deadline=None, max_examples=5, suppress_health_check=SLOW_IS_FINE)
 hypothesis.settings.register_profile(
     "ci",
     deadline=None,
-    max_examples=10,
+    max_examples=5,
     derandomize=True,
     database=None,
     print_blob=True,

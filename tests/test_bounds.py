@@ -355,6 +355,9 @@ class TestMlp:
         chosen = out - 1
         assert ((bounds.rows.lo[:, chosen] <= found) & (found <= bounds.rows.hi[:, chosen])).all()
         assert not bounds.rows.hi[certificate.kept].any()
+        alone = block_difference(certificate).rows
+        less = mean - seen.x[:, out].double()
+        assert ((alone.lo[:, chosen] <= less) & (less <= alone.hi[:, chosen])).all()
 
 
 class TestPage:

@@ -1,5 +1,6 @@
 """Input families: each shows what its name says, and those that isolate a stage leave the others nothing to decide."""
 
+from itertools import islice
 from typing import Final, get_args
 
 import numpy as np
@@ -284,6 +285,12 @@ class TestFixed:
         models = [(first.name, first.fit(shape)) for shape in MODELS]
         broad = [(name, FAMILIES[name].fit(BROAD)) for name in law.families]
         assert found == models + broad + [(first.name, first.fit(shape)) for shape in LONG[:long]]
+
+    def test_fixed_cases_begin_with_those_of_models(self) -> None:
+        law = law_of("POMT-PRUNE-3")
+        first = FAMILIES[law.families[0]]
+        found = [case.shape for case in islice(fixed_cases(law, dtype="float32", seed=0), len(MODELS))]
+        assert found == [first.fit(shape) for shape in MODELS]
 
     @pytest.mark.parametrize(("clause", "mixed"), [("POMT-RANK-1", True), ("POMT-META-1", False)])
     def test_fixed_cases_of_a_quick_check_are_two_or_three(self, clause: str, mixed: bool) -> None:

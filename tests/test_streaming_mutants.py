@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis.vendor.pretty import pretty
 from torch import Tensor
 
-from pomt_ref import DtypeError
+from pomt_ref import DtypeError, oracle
 from pomt_ref.conformance import as_subject, check, from_queries, queries_and_keys, run_law
 from pomt_ref.streaming import attention_sums_from_lse, blocks, prune_qkv, prune_sums, streaming_attention, tiles
 from pomt_ref.testing import LAYER_FAMILIES, LawViolation, LayerCase, LayerShape, build_layer, laws_of, layer_cases
@@ -291,6 +291,15 @@ class TestQueries:
     @pytest.mark.parametrize("wrong", WITHOUT)
     def test_check_rejects_steps_without_scale_or_logsumexp(self, wrong: Callable[..., Any]) -> None:
         assert not check(from_queries(wrong), clauses=["POMT-ATT-1"], max_examples=20).conforms
+
+    def test_answer_with_names_keeps_them_and_its_output_has_the_dtype_of_x(self) -> None:
+        x, v = torch.arange(10.0).reshape(1, 5, 2), torch.arange(15.0).reshape(1, 1, 5, 3)
+        attn = torch.eye(5).mul(0.5).add(0.1).reshape(1, 1, 5, 5)
+        step = from_queries(prune_qkv)(x, attn, v, prefix=1, keep=2)
+        assert step.tokens.dtype == torch.float32
+        assert step.kept.tolist() == [[4, 3]]
+        expected = oracle.prune(x.numpy(), attn.numpy(), v.numpy(), prefix=1, keep=2)
+        np.testing.assert_allclose(step.tokens, expected.tokens, rtol=1e-6)
 
     def test_attention_in_half_precision_is_refused(self) -> None:
         attn = torch.full((1, 1, 2, 2), 0.5, dtype=torch.bfloat16)
