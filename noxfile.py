@@ -36,10 +36,7 @@ EXAMPLES: Final = ("docs", "README.md", "pomt_ref", "--doctest-modules")
 """Every example of the pages and of docstrings."""
 
 LAWS: Final = ("properties", "tests/test_architecture.py", "tests/test_proofs.py")
-"""The laws, over every implementation, and what holds the sources themselves.
-
-Coverage is not measured of these two: it would double their time, and the lines that they reach are reached by the
-other tests too."""
+"""The laws, over every implementation, and what holds the sources themselves."""
 
 SHORT: Final = ("-m", "not long")
 LONG: Final = ("-m", "long")
@@ -150,15 +147,8 @@ def tests(session: nox.Session) -> None:
         _python(session, "-m", "pytest", *session.posargs)
         return
     _python(session, "-m", "coverage", "erase")
-    alike = ("-m", "pytest", NO_SHAPE_CHECKER, *SHORT)
-    covered = ("-m", "coverage", "run", *alike)
-    _two_at_a_time(
-        session,
-        (*covered, *WHOLE_CHECKS),
-        (*covered, *UNITS),
-        (*alike, *LAWS),
-        (*alike, *EXAMPLES),
-    )
+    alike = ("-m", "tests.measured", NO_SHAPE_CHECKER, *SHORT)
+    _two_at_a_time(session, (*alike, *WHOLE_CHECKS), (*alike, *UNITS, *LAWS, *EXAMPLES))
     _python(session, "-m", "coverage", "combine", "--quiet")
     _python(session, "-m", "coverage", "report")
 
