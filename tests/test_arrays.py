@@ -192,7 +192,8 @@ class TestNumpySubject:
             step = oracle.prune(*arrays, prefix=prefix, keep=keep)
             return torch.from_numpy(step.tokens).to(x), step.kept, step.discarded, step.scores
 
-        report = check(whole, max_examples=5)
+        report = check(whole, max_examples=5, clauses=["POMT-RANK-1", "POMT-META-7"])
+        assert [row.verdict for row in report.rows] == ["conforms", "not offered"]
         assert report.conforms
         assert report.offered == ("scores", "kept", "discarded")
 
