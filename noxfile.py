@@ -119,8 +119,8 @@ def _python(session: nox.Session, *arguments: str | Path, success_codes: tuple[i
 
 def _two_at_a_time(session: nox.Session, *runs: tuple[str, ...]) -> None:
     """Run modules in two processes of one thread, the next where one ends; show what each printed when it has ended."""
-    told = {name: value for name, value in session.env.items() if value is not None}
-    environment = {**os.environ, **told, **BESIDE_THE_SOURCES, "OMP_NUM_THREADS": "1"}
+    own = {name: value for name, value in session.env.items() if value is not None}
+    environment = {**os.environ, **own, **BESIDE_THE_SOURCES, "OMP_NUM_THREADS": "1"}
 
     def run(arguments: tuple[str, ...]) -> tuple[str, subprocess.CompletedProcess[str]]:
         command = [_interpreter, *arguments]

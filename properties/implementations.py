@@ -79,8 +79,6 @@ class Implementation:
         return self.name
 
 
-
-
 def prune_in_blocks(
     x: Float[Tensor, "batch tokens channels"],
     q: Float[Tensor, "batch heads tokens features"],
@@ -88,7 +86,7 @@ def prune_in_blocks(
     v: Float[Tensor, "batch heads tokens values"],
     *,
     normalisation: Normalisation = "batch",
-    **options: Any,
+    **options: Any,  # noqa: ANN401 -- the others of prune_qkv, each of its own kind
 ) -> StreamedStep:
     """The step from queries and keys, in blocks so small that a case has several and a partial one."""
     rows = max(3, x.shape[1] // 5)  # in blocks of three a long sequence has half a million tiles

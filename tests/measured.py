@@ -1,4 +1,4 @@
-"""pytest with the coverage of what lies in tests/, measured in one process beside another: ``python -m tests.measured``.
+"""pytest, and the coverage of what lies in tests/, measured in one process of several: ``python -m tests.measured``.
 
 Arguments are pytest's; tests/ comes first. What follows it (laws, pages, docstrings) would take twice its time when it
 is measured, and reaches no line that tests/ does not reach: from there on nothing is measured. Nor is it measured how
