@@ -298,7 +298,7 @@ class TestQueries:
         step = from_queries(prune_qkv)(x, attn, v, prefix=1, keep=2)
         assert step.tokens.dtype == torch.float32
         assert step.kept.tolist() == [[4, 3]]
-        expected = oracle.prune(x.numpy(), attn.numpy(), v.numpy(), prefix=1, keep=2)
+        expected = oracle.prune(*(each.double().numpy() for each in (x, attn, v)), prefix=1, keep=2)
         np.testing.assert_allclose(step.tokens, expected.tokens, rtol=1e-6)
 
     def test_attention_in_half_precision_is_refused(self) -> None:
