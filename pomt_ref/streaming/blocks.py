@@ -63,10 +63,10 @@ def strongest_head(
     Returns:
         G, in [0, 1]; exact, as maxima do not round.
     """
-    head_attention(q[0], k[0], strongest, scale=scale)
-    for head in range(1, q.shape[0]):
-        head_attention(q[head], k[head], spare, scale=scale)
-        torch.maximum(strongest, spare, out=strongest)
+    for head, (queries, keys) in enumerate(zip(q, k, strict=True)):
+        head_attention(queries, keys, spare if head else strongest, scale=scale)
+        if head:
+            torch.maximum(strongest, spare, out=strongest)
     return strongest
 
 
@@ -84,9 +84,9 @@ def strongest_head_and_output(
 
     .. math:: \mathrm{out}_{h,i} = \sum_j A_{h,i,j} v_{h,j}
     """
-    for head in range(q.shape[0]):
-        attention = head_attention(q[head], k[head], spare if head else strongest, scale=scale)
-        torch.mm(attention, v[head].to(attention.dtype), out=out[head])
+    for head, (queries, keys, values, result) in enumerate(zip(q, k, v, out, strict=True)):
+        attention = head_attention(queries, keys, spare if head else strongest, scale=scale)
+        torch.mm(attention, values.to(attention.dtype), out=result)
         if head:
             torch.maximum(strongest, spare, out=strongest)
     return strongest

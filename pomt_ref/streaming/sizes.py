@@ -1,5 +1,6 @@
 """How many query rows a block has, where the caller leaves it open: a matter of speed and memory, not of the answer."""
 
+from math import ceil
 from typing import Final
 
 import torch
@@ -12,22 +13,26 @@ from pomt_ref.types import score_dtype
 WHOLE: Final = 512
 """A sequence of up to so many tokens is one block: its matrix of one head is no larger than the buffers of others."""
 
+MOST: Final = 320
+"""Rows of a longer sequence: more make products faster and leave the cache, in which a buffer is read again; measured,
+see docs/performance.md."""
+
 BUFFER: Final = 15 * 2**20
-"""Bytes of a buffer of a longer sequence: 960 rows at 4096 tokens in float32. More rows make products faster, fewer
-need less memory; measured, see docs/performance.md."""
+"""Bytes of a buffer of a very long one, to save memory."""
 
 FEWEST: Final = 256
-"""Rows of the longest sequences: fewer would slow the products down."""
+"""Rows of the longest: fewer would slow the products down."""
 
 
 def default_rows(tokens: int, dtype: torch.dtype) -> int:
-    """Query rows a block, unless told.
+    """Query rows a block, unless told: all blocks of a sequence are as long as they can be alike, since N is often one
+    more than a multiple, and a block of one row takes as long as many.
 
     Raises:
         PomtError: no number of tokens, or none of the four dtypes.
 
     >>> [default_rows(tokens, torch.float32) for tokens in (197, 1370, 4096, 16384)]
-    [197, 342, 960, 256]
+    [197, 274, 316, 256]
     """
     tokens = boundary.size_of("default_rows", tokens=tokens)
     if dtype not in contracts.DTYPES:
@@ -35,4 +40,5 @@ def default_rows(tokens: int, dtype: torch.dtype) -> int:
         raise DtypeError("default_rows", "POMT-PREC-1", expected, f"dtype={dtype!r}")
     if tokens <= WHOLE:
         return tokens
-    return max(min(BUFFER // (tokens * score_dtype(dtype).itemsize), tokens // 4), FEWEST)
+    most = max(min(BUFFER // (tokens * score_dtype(dtype).itemsize), MOST), FEWEST)
+    return ceil(tokens / ceil(tokens / most))
