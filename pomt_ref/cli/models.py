@@ -1,11 +1,10 @@
 """The options of ``pomt-ref choose`` and ``bench-model``."""
 
 import argparse
-from pathlib import Path
 from typing import Final
 
 from pomt_ref.cli.numbers import at_most, natural, positive, share
-from pomt_ref.cli.parser import Parser
+from pomt_ref.cli.parser import Parser, path
 
 COMMANDS: Final = ("choose", "bench-model")
 
@@ -49,7 +48,7 @@ def _add_model(command: argparse.ArgumentParser, *, rounds: int) -> None:
     command.add_argument(
         "--model", required=True, metavar="NAME", help="digits, a model of timm, or package.module:attribute"
     )
-    command.add_argument("--weights", type=Path, metavar="FILE", help="of a model of timm; without it they are random")
+    command.add_argument("--weights", type=path, metavar="FILE", help="of a model of timm; without it they are random")
     command.add_argument("--batch-size", type=at_most(65_536), default=4, metavar="B", help="images at once (4)")
     command.add_argument(
         "--data", metavar="DIR", help="a folder with one folder of images a class; none (the default): no labels"
@@ -65,7 +64,7 @@ def _add_model(command: argparse.ArgumentParser, *, rounds: int) -> None:
 
 def _add_output(command: argparse.ArgumentParser, folder: str) -> None:
     """Where measurements go."""
-    command.add_argument("--output", type=Path, default=Path(folder), metavar="DIR", help=f"for the files ({folder})")
+    command.add_argument("--output", type=path, default=folder, metavar="DIR", help=f"for the files ({folder})")
 
 
 def _counts(text: str) -> list[int]:

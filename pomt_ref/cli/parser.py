@@ -32,6 +32,17 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {reworded(message)} ({self.prog} --help)\n")
 
 
+def path(text: str) -> object:
+    """A ``pathlib.Path``, which takes longer to import than the help to print.
+
+    >>> print(path("report.json"))
+    report.json
+    """
+    from pathlib import Path  # noqa: PLC0415 -- as said
+
+    return Path(text)
+
+
 def reworded(message: str) -> str:
     """What argparse says, on one line and in the order of every error here.
 

@@ -5,9 +5,8 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from types import FrameType
-from typing import Final, NoReturn
+from typing import Final, NamedTuple, NoReturn
 
 ENDS_PROCESS: Final = "POMT_REF_ENDS_PROCESS"
 """Environment variable of such a process: a call that cannot be interrupted ends it."""
@@ -19,8 +18,7 @@ Handler = Callable[[int, FrameType | None], object] | int | signal.Handlers | No
 """What Python has for a signal."""
 
 
-@dataclass(frozen=True)
-class Ended:
+class Ended(NamedTuple):
     """How a process ended that had not come to its end."""
 
     how: str
