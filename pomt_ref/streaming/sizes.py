@@ -13,7 +13,7 @@ from pomt_ref.types import score_dtype
 WHOLE: Final = 512
 """A sequence of up to so many tokens is one block: its matrix of one head is no larger than the buffers of others."""
 
-MOST: Final = 320
+MOST: Final = 288
 """Rows of a longer sequence: more make products faster and leave the cache, in which a buffer is read again; measured,
 see docs/performance.md."""
 
@@ -25,14 +25,16 @@ FEWEST: Final = 256
 
 
 def default_rows(tokens: int, dtype: torch.dtype) -> int:
-    """Query rows a block, unless told: all blocks of a sequence are as long as they can be alike, since N is often one
-    more than a multiple, and a block of one row takes as long as many.
+    """Query rows a block, unless told.
+
+    Blocks are of one length, as nearly as N allows: N is often one more than a multiple, and a block of one row takes
+    as long as one of many.
 
     Raises:
         PomtError: no number of tokens, or none of the four dtypes.
 
     >>> [default_rows(tokens, torch.float32) for tokens in (197, 1370, 4096, 16384)]
-    [197, 274, 316, 256]
+    [197, 274, 274, 256]
     """
     tokens = boundary.size_of("default_rows", tokens=tokens)
     if dtype not in contracts.DTYPES:
