@@ -12,7 +12,7 @@ from contextlib import suppress
 import coverage
 import pytest
 
-LARGE = ("torch._dynamo", "sklearn.datasets", "matplotlib.figure")
+LARGE = ("torch", "sklearn.datasets", "matplotlib.figure")
 """Packages without which some tests are skipped; those that are not there are not needed."""
 
 
