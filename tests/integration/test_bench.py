@@ -77,7 +77,7 @@ class TestSubjects:
         for part in floors.parts(20, dtype=torch.float32).values():
             assert isinstance(part(), torch.Tensor)
         assert floors.blocks(197, 12, dtype=torch.float32) == 12
-        assert floors.blocks(8192, 12, dtype=torch.float32) == 12 * 8192 / 480
+        assert floors.blocks(16384, 12, dtype=torch.float32) == 12 * 16384 / 256
 
     def test_figures_of_a_small_layer(self) -> None:
         plan = replace(layers.SHORT, rounds=1, long=(40,), step=((2, 30, 8),))
