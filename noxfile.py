@@ -32,11 +32,8 @@ NO_SHAPE_CHECKER: Final = "--jaxtyping-packages="
 WRITE_STAMP: Final = "import pathlib, sys; pathlib.Path(sys.argv[1]).write_text(sys.argv[2])"
 """A step of the installation, so that `nox --no-install`, which skips installing, does not call it done."""
 
-PAGES: Final = ("docs", "README.md")
-"""Every example of the pages."""
-
-DOCSTRINGS: Final = ("pomt_ref", "--doctest-modules")
-"""Every example of docstrings."""
+EXAMPLES: Final = ("docs", "README.md", "pomt_ref", "--doctest-modules")
+"""Every example of the pages and of docstrings."""
 
 LAWS: Final = ("properties", "tests/test_architecture.py", "tests/test_proofs.py")
 """The laws, over every implementation, and what holds the sources themselves."""
@@ -151,7 +148,7 @@ def tests(session: nox.Session) -> None:
         return
     _python(session, "-m", "coverage", "erase")
     alike = ("-m", "tests.measured", NO_SHAPE_CHECKER, *SHORT)
-    _two_at_a_time(session, (*alike, *WHOLE_CHECKS, *DOCSTRINGS), (*alike, *UNITS, *LAWS, *PAGES))
+    _two_at_a_time(session, (*alike, *WHOLE_CHECKS), (*alike, *UNITS, *LAWS, *EXAMPLES))
     _python(session, "-m", "coverage", "combine", "--quiet")
     _python(session, "-m", "coverage", "report")
 

@@ -379,7 +379,7 @@ class TestGallery:
         pytest.importorskip("matplotlib")
         monkeypatch.setattr(gallery, "REMOVES", (8,))
         monkeypatch.setattr(gallery, "SHOWN", 1)
-        monkeypatch.setattr(gallery, "DRAWN", 1)
+        monkeypatch.setattr(gallery, "DRAWN", 2)
         assert gallery.main([str(tmp_path / "new"), "--seeds", "3"]) == 0
         assert sorted(file.name for file in (tmp_path / "new").iterdir()) == [
             "accuracy.png",
