@@ -13,7 +13,7 @@ import coverage
 import pytest
 
 LARGE = ("torch", "sklearn.datasets", "matplotlib.figure")
-"""Packages without which some tests are skipped; those that are not there are not needed."""
+"""Those that are not there are not needed: some tests are then skipped."""
 
 
 class Measuring:
