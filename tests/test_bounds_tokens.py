@@ -119,6 +119,7 @@ class TestWrongCertificates:
 class TestMargin:
     """FLOAT-1: where scores are nearly tied, runs in float32 deny a certificate that has no margin."""
 
+    @pytest.mark.long
     def test_runs_in_float32_kill_a_certificate_without_margin(self) -> None:
         denied = {"real": 0, "float32": 0}
         for seed in range(6):

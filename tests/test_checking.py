@@ -158,7 +158,8 @@ class TestLoading:
 class TestProfiles:
     """An implementation is held to the precision that it declares; only float32 and wider is normative."""
 
-    @pytest.mark.parametrize("dtype", ["float16", pytest.param("bfloat16", marks=pytest.mark.long)])
+    @pytest.mark.long
+    @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
     def test_half_storage_conforms_to_the_profile_that_says_so_and_to_no_other(self, dtype: str) -> None:
         subject = stored_in(getattr(torch, dtype))
         assert not check(subject, clauses="POMT-PREC-1").conforms
@@ -711,6 +712,7 @@ class TestCommand:
 
     SUBJECT: Final = "tests.test_checking:loses_signs"
 
+    @pytest.mark.long
     def test_shards_are_merged(self, run: Run, tmp_path: Path) -> None:
         options = (
             "--max-examples",
@@ -740,7 +742,7 @@ class TestCommand:
         options = ("--max-examples", "20", "--seed", "2", "--clause", "POMT-PRUNE-1", "--clause", "POMT-PRUNE-2")
         run("check", self.SUBJECT, "--json", "whole.json", "--no-save", *options)
         assert not (tmp_path / "pomt-ref-cases").exists()
-        status, out, _ = run("merge", "whole.json", "--xfail", "known")
+        status, out, _ = run("merge", "whole.json", "--xfail", "known", "--no-times")
         assert status == 0
         assert "\nstale: listed as a known deviation, and holds now: POMT-PRUNE-1: long ago\n" in out
         assert "\nPOMT-PRUNE-2 known: the copy engine\n" in out

@@ -339,7 +339,7 @@ class TestCommand:
             assert picture.size == (800, 850)
 
     def test_accuracy_alone_asks_for_the_whole(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        assert run("--model", "digits", "--every", 8, "--alpha", 0, "--output", tmp_path) == 0
+        assert run("--model", "tests.made_models:tiny", "--tokens", "17,9", "--alpha", 0, "--output", tmp_path) == 0
         assert "R = 0: do not prune (alpha = 0)" in capsys.readouterr().out
 
     @pytest.mark.long
@@ -382,7 +382,15 @@ class TestCommand:
         assert len(lines(tmp_path / "out")) == 1 + 4 + 4 + 1
         assert not (tmp_path / "out/curves.png").exists()
 
-    @pytest.mark.parametrize("name", ["choice.json", ".choice.json.partial", "curves.png", ".curves.png.partial"])
+    @pytest.mark.parametrize(
+        "name",
+        [
+            "choice.json",
+            pytest.param(".choice.json.partial", marks=pytest.mark.long),
+            "curves.png",
+            pytest.param(".curves.png.partial", marks=pytest.mark.long),
+        ],
+    )
     def test_file_that_cannot_be_written_takes_nothing_away(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
     ) -> None:

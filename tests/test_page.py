@@ -432,6 +432,7 @@ class TestStanding:
     def test_equal_scores_stand_by_row(self) -> None:
         assert [token.row for token in made_standing(scores=(1.0,) * 4).tokens] == [1, 2, 3, 4]
 
+    @pytest.mark.long
     def test_pair_is_the_one_that_the_law_names(self) -> None:
         (fault,) = (each for each in FAULTS if each.name == "mean over heads")
         (found,) = check(fault.function, clauses=["POMT-ATT-1", "POMT-RANK-1"], quick=True).failures[:1]

@@ -265,6 +265,7 @@ def ends(task: str) -> str:
 class TestProcesses:
     """Work is done in processes; one that dies is told apart from one that answers."""
 
+    @pytest.mark.long
     def test_process_that_dies_has_no_answer(self) -> None:
         done = {each.task: each.answer for each in in_processes(ends, ["a", "die", "b"])}
         assert done == {"a": "A", "die": None, "b": "B"}

@@ -3,33 +3,42 @@
 import ast
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Final
 
 import pytest
 
 import pomt_ref
+import pomt_ref.vision
 from pomt_ref import errors
 
-SOURCE: Final = Path(pomt_ref.__file__)
+PACKAGES: Final[tuple[ModuleType, ...]] = (pomt_ref, pomt_ref.vision)
+"""Those whose names load on first use."""
 
 
-def names_for_type_checkers() -> dict[str, list[str]]:
+def names_for_type_checkers(package: ModuleType) -> dict[str, list[str]]:
     """The names that the imports under TYPE_CHECKING bring, by module."""
-    conditional = (node for node in ast.parse(SOURCE.read_text(encoding="utf-8")).body if isinstance(node, ast.If))
+    source = Path(str(package.__file__)).read_text(encoding="utf-8")
+    conditional = (node for node in ast.parse(source).body if isinstance(node, ast.If))
     (block,) = (node for node in conditional if ast.unparse(node.test) == "TYPE_CHECKING")
     imports = [node for node in block.body if isinstance(node, ast.ImportFrom)]
     assert len(imports) == len(block.body), "nothing but imports belongs there"
     return {
-        str(node.module).removeprefix("pomt_ref."): [alias.asname or alias.name for alias in node.names]
+        str(node.module).removeprefix(f"{package.__name__}."): [alias.asname or alias.name for alias in node.names]
         for node in imports
     }
+
+
+def test_version_is_a_public_name() -> None:
+    assert pomt_ref.__version__ == "0.2.0"
 
 
 class TestPublicNames:
     """`__init__.py`: the public names, re-exported one by one, sorted."""
 
-    def test_names_are_sorted_and_listed_once(self) -> None:
-        assert pomt_ref.__all__ == sorted(set(pomt_ref.__all__))
+    @pytest.mark.parametrize("package", PACKAGES)
+    def test_names_are_sorted_and_listed_once(self, package: ModuleType) -> None:
+        assert package.__all__ == sorted(set(package.__all__))
 
     def test_names_are_those_of_the_design(self) -> None:
         functions = {name for name in pomt_ref.__all__ if name.islower() and name != "__version__"}
@@ -45,29 +54,35 @@ class TestPublicNames:
             "trace",
         }
 
-    def test_names_load_from_where_type_checkers_find_them(self) -> None:
-        homes = {module: list(names) for module, names in pomt_ref._HOMES.items()}  # noqa: SLF001 - held to the imports
-        assert homes == names_for_type_checkers()
-        assert sorted([name for names in homes.values() for name in names] + ["__version__"]) == pomt_ref.__all__
+    @pytest.mark.parametrize("package", PACKAGES)
+    def test_names_load_from_where_type_checkers_find_them(self, package: ModuleType) -> None:
+        homes = {module: list(names) for module, names in package._HOMES.items()}  # noqa: SLF001 - held to the imports
+        assert homes == names_for_type_checkers(package)
+        loaded = [name for names in homes.values() for name in names]
+        assert sorted(loaded) == [name for name in package.__all__ if name != "__version__"]
 
-    @pytest.mark.parametrize("name", pomt_ref.__all__)
-    def test_name_is_loaded_when_asked_for_and_then_stays(self, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        if name == "__version__":
-            assert pomt_ref.__version__ == "0.2.0"
-            return
-        (home,) = (module for module, names in names_for_type_checkers().items() if name in names)
-        expected = getattr(import_module(f"pomt_ref.{home}"), name)
-        monkeypatch.delitem(vars(pomt_ref), name, raising=False)
-        assert getattr(pomt_ref, name) is expected
-        assert vars(pomt_ref)[name] is expected
+    @pytest.mark.parametrize(
+        ("package", "name"),
+        [(package, name) for package in PACKAGES for name in package.__all__ if name != "__version__"],
+    )
+    def test_name_is_loaded_when_asked_for_and_then_stays(
+        self, package: ModuleType, name: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (home,) = (module for module, names in names_for_type_checkers(package).items() if name in names)
+        expected = getattr(import_module(f"{package.__name__}.{home}"), name)
+        monkeypatch.delitem(vars(package), name, raising=False)
+        assert getattr(package, name) is expected
+        assert vars(package)[name] is expected
 
-    def test_names_show_before_they_are_loaded(self) -> None:
-        assert dir(pomt_ref) == pomt_ref.__all__
+    @pytest.mark.parametrize("package", PACKAGES)
+    def test_names_show_before_they_are_loaded(self, package: ModuleType) -> None:
+        assert dir(package) == package.__all__
 
+    @pytest.mark.parametrize("package", PACKAGES)
     @pytest.mark.parametrize("name", ["prunes", "attention_sums", "_Homes"])
-    def test_unknown_name_is_refused(self, name: str) -> None:
-        with pytest.raises(AttributeError, match=f"^module 'pomt_ref' has no attribute '{name}'$"):
-            getattr(pomt_ref, name)
+    def test_unknown_name_is_refused(self, package: ModuleType, name: str) -> None:
+        with pytest.raises(AttributeError, match=f"^module '{package.__name__}' has no attribute '{name}'$"):
+            getattr(package, name)
 
     def test_error_classes_are_all_public(self) -> None:
         classes = [value for value in vars(errors).values() if isinstance(value, type)]

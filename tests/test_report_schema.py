@@ -178,6 +178,7 @@ class TestSchema:
         words = {word for part in schemas(schema()) for word in part}
         assert words <= {*ASSERTIONS, "$schema", "$defs", "$ref", "title", "description"}
 
+    @pytest.mark.long
     def test_every_field_is_needed(self) -> None:
         document = plain()
         for path in ((), ("clauses", 2), ("clauses", 2, "failure"), ("clauses", 2, "failure", "ranking")):

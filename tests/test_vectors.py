@@ -985,6 +985,7 @@ class TestCommand:
         assert main(arguments) == 1
         assert " and 3 more\n" in capsys.readouterr().out
 
+    @pytest.mark.long
     def test_names_are_whole_on_a_terminal_of_80_columns(
         self, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:

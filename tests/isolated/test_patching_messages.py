@@ -225,7 +225,7 @@ class TestModels:
         refused(lambda: patch(vit().to("meta"), remove=1), DeviceError, message)
 
     @pytest.mark.filterwarnings("ignore:.torch.jit.script_method. is deprecated:DeprecationWarning")
-    @pytest.mark.parametrize("place", ["whole", "block"])
+    @pytest.mark.parametrize("place", [pytest.param("whole", marks=pytest.mark.long), "block"])
     def test_compiled_model(self, place: str) -> None:
         model = vit()
         name = "OptimizedModule"
