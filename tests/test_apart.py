@@ -116,6 +116,7 @@ class TestApart:
         with pytest.raises(SubjectError, match=r"an implementation that can be called, got a process that ended"):
             check("tests.test_apart:right", apart=True, clauses="POMT-COUNT-1", max_examples=2)
 
+    @pytest.mark.long
     def test_kernel_that_forks_is_held_once(self) -> None:
         report = check("tests.test_apart:forks", apart=True, clauses="POMT-COUNT-1", max_examples=2)
         assert report.conforms

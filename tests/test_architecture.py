@@ -106,13 +106,21 @@ def imported_modules(node: ast.AST, package: list[str], modules: frozenset[str])
             for name in names:
                 inner = f"{base}.{name.name}"
                 yield inner if inner in modules else base
-        case ast.Call(
-            func=ast.Name(id="import_module" | "__import__") | ast.Attribute(attr="import_module"),
-            args=[ast.Constant(value=str(target)), *_],
-        ):
+        case ast.Call(args=[ast.Constant(value=str(target)), *_]):
             yield target
         case _:
             return
+
+
+def may_import(node: ast.AST) -> bool:
+    """Whether it is a statement that imports, or a call that does."""
+    match node:
+        case ast.Import() | ast.ImportFrom():
+            return True
+        case ast.Call(func=ast.Name(id="import_module" | "__import__") | ast.Attribute(attr="import_module")):
+            return True
+        case _:
+            return False
 
 
 @cache
@@ -121,7 +129,7 @@ def importing(source: str) -> tuple[tuple[ast.AST, bool], ...]:
 
     def walk(node: ast.AST, *, late: bool) -> Iterator[tuple[ast.AST, bool]]:
         for child in ast.iter_child_nodes(node):
-            if isinstance(child, ast.Import | ast.ImportFrom | ast.Call):
+            if may_import(child):
                 yield child, late
             inside = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
             yield from walk(child, late=late or inside)
@@ -157,6 +165,7 @@ def violations(sources: Mapping[str, str]) -> list[str]:
     return found
 
 
+@cache
 def read_sources() -> dict[str, str]:
     """All files that the table speaks of, by their path from the root of the project."""
     files = (path for folder in ("pomt_ref", "properties") for path in (ROOT / folder).rglob("*.py"))

@@ -225,6 +225,7 @@ class TestGoals:
         assert 1 <= found.planes <= 1.3 < found.intervals
         assert found.certain_planes >= found.certain_intervals
 
+    @pytest.mark.long
     def test_replay_of_32_patches_takes_seconds(self) -> None:
         logits, values = random_step(33, 3, seed=0)
         start = time.perf_counter()

@@ -58,6 +58,7 @@ WRONG: Final[dict[str, Callable[[SoftmaxPlanes], SoftmaxPlanes]]] = {
 class TestWrongCertificates:
     """LIN-1: a certificate from wrong parts is refuted, by a replay with right parts and by one with the same wrong."""
 
+    @pytest.mark.long
     def test_right_certificates_are_confirmed(self) -> None:
         assert refuted([problem.certify() for problem in problems()]) == 0
 
@@ -70,6 +71,7 @@ class TestWrongCertificates:
             assert refuted(certificates) > 2, "expected the same planes to be found unsound"
         assert refuted(certificates) > 2
 
+    @pytest.mark.long
     def test_a_forgotten_remainder(self, monkeypatch: pytest.MonkeyPatch) -> None:
         with monkeypatch.context() as patched:
             for module in ("layer", "tokens"):

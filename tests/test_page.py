@@ -503,6 +503,7 @@ class TestPicture:
         assert names == ["cut, T = 2", "4 discarded", "3 kept, place 1"]
         assert self.drawn(made_standing(kept=None)).all("circle") == []
 
+    @pytest.mark.long
     def test_few_tokens_are_named_below_and_many_counted(self) -> None:
         axis = [each.text for each in self.drawn(made_standing()).all("text", class_="axis")]
         assert axis[-5:] == ["2", "4", "3", "1", "row of x, best score first"]

@@ -476,6 +476,7 @@ class TestForwardMode:
         found = torch.func.vmap(lambda one: self.one_pass(one.unsqueeze(0), "none"))(q)
         assert torch.allclose(found, torch.stack([self.one_pass(one.unsqueeze(0)) for one in q]))
 
+    @pytest.mark.long
     def test_compiled_transform_is_told(self) -> None:
         q = layer(1, 2, 5)[1]
         tangents = torch.compile(
