@@ -1,14 +1,15 @@
 """pytest, and the coverage of what lies in tests/, measured in one process of several: ``python -m tests.measured``.
 
-Arguments are pytest's; tests/ comes first. What follows it (laws, pages, docstrings) would take twice its time when it
-is measured, and reaches no line that tests/ does not reach: from there on nothing is measured. Nor is it measured how
-others are imported and how tests are collected: the sources are imported before.
+Arguments are pytest's. Nothing runs slower for being measured but what has to be: the import of the sources, and the
+tests and fixtures of tests/. Laws, pages and docstrings reach no line that those do not reach; pytest itself, and the
+import of others, are not asked for.
 """
 
 import importlib
 import pkgutil
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 import coverage
 import pytest
@@ -18,10 +19,25 @@ LARGE = ("torch", "sklearn.datasets", "matplotlib.figure", "hypothesis")
 
 
 class Measuring:
-    """A plugin that measures how the package is imported, and then its tests: those in tests/."""
+    """A plugin that measures while the sources are imported, and inside the tests of tests/."""
 
     def __init__(self) -> None:
         self.coverage = coverage.Coverage(data_suffix=True)
+        self.runs = False
+
+    @contextmanager
+    def measured(self, place: str) -> Iterator[None]:
+        """Measure what runs inside, if it is a test or a fixture of tests/, and is not measured already."""
+        if self.runs or place.partition("/")[0] != "tests":
+            yield
+            return
+        self.runs = True
+        self.coverage.start()
+        try:
+            yield
+        finally:
+            self.coverage.stop()
+            self.runs = False
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_load_initial_conftests(self) -> None:
@@ -29,23 +45,26 @@ class Measuring:
         for name in LARGE:
             with suppress(ImportError):
                 importlib.import_module(name)
-        self.coverage.start()
-        package = importlib.import_module("pomt_ref")
-        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
-            if not module.name.endswith("__main__"):
-                importlib.import_module(module.name)
-        self.coverage.stop()
+        with self.measured("tests"):
+            package = importlib.import_module("pomt_ref")
+            for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+                if not module.name.endswith("__main__"):
+                    importlib.import_module(module.name)
 
-    def pytest_runtest_logstart(self, nodeid: str) -> None:
-        """Before a test: is it one that is measured?"""
-        if nodeid.startswith("tests/"):
-            self.coverage.start()
-        else:
-            self.coverage.stop()
+    @pytest.hookimpl(wrapper=True)
+    def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[object]) -> Iterator[None]:
+        """Measure what tests need."""
+        with self.measured(fixturedef.baseid):
+            return (yield)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> Iterator[None]:
+        """Measure a test."""
+        with self.measured(pyfuncitem.nodeid):
+            return (yield)
 
     def pytest_sessionfinish(self) -> None:
         """Write what was reached beside .coverage, to be combined."""
-        self.coverage.stop()
         self.coverage.save()
 
 

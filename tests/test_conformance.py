@@ -813,6 +813,20 @@ class TestRunLaw:
         row = run_law(made_law(silent), as_subject(honest, name="a:b"), dtype="float32", examples=5, seed=0)
         assert (row.verdict, row.cases, row.failure) == (verdict, 0, None)
 
+    def test_run_law_holds_fixed_cases_where_many_cases_are_asked(self) -> None:
+        seen: list[int] = []
+
+        def watching(case: Case, _subject: Subject) -> Evidence:
+            seen.append(case.shape.tokens)
+            if case.shape.tokens == 10:
+                raise InapplicableError
+            return Evidence()
+
+        law, subject = made_law(watching), as_subject(honest, name="a:b")
+        row = run_law(law, subject, dtype="float32", examples=judging.FIXED_FROM, seed=0, long=False)
+        assert seen[-2:] == [24, 10]
+        assert (row.verdict, row.cases) == ("conforms", sum(tokens != 10 for tokens in seen))
+
     @pytest.mark.long
     def test_run_law_holds_long_sequences_where_many_cases_are_asked(self) -> None:
         seen: list[int] = []

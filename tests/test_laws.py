@@ -31,7 +31,7 @@ from pomt_ref.testing import (
     build_case,
     laws_of,
 )
-from pomt_ref.testing.formats import Profile, normative
+from pomt_ref.testing.formats import PROFILES, Profile, normative
 from pomt_ref.testing.laws import law
 from pomt_ref.testing.laws.reading import require_close, require_order, scores_and_bounds, separated
 
@@ -643,6 +643,11 @@ class TestMetamorphic:
     def test_law_needs_scores_that_are_distinct(self) -> None:
         with pytest.raises(InapplicableError):
             law_of("POMT-META-1").check(made("identical tokens"), Answering())
+
+    def test_profile_that_promises_nothing_waives_scores(self) -> None:
+        case = made()
+        with pytest.raises(InapplicableError):
+            scores_and_bounds(case.having(v=case.v * 1e6), PROFILES["float32/float16"])
 
     def test_separated_needs_distinct_scores_and_distinct_rows(self) -> None:
         case = made()
