@@ -154,9 +154,7 @@ def tests(session: nox.Session) -> None:
         return
     _python(session, "-m", "coverage", "erase")
     alike = ("-m", "tests.measured", NO_SHAPE_CHECKER, *SHORT)
-    _two_at_a_time(
-        session, (*alike, *WHOLE_CHECKS, *SOME_LAWS, *OF_SOURCES), (*alike, *UNITS, *OTHER_LAWS, *EXAMPLES)
-    )
+    _two_at_a_time(session, (*alike, *WHOLE_CHECKS, *SOME_LAWS, *OF_SOURCES), (*alike, *UNITS, *OTHER_LAWS, *EXAMPLES))
     _python(session, "-m", "coverage", "combine", "--quiet")
     _python(session, "-m", "coverage", "report")
 

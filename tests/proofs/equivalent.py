@@ -7,8 +7,7 @@ SUMMED: Final = "return strongest_head.sum(dim=-1, dtype=score_dtype(v.dtype))"
 
 WIDE: Final = "siblings: wide = discarded.to(weights.dtype)"
 
-FIRST_ROWS: Final = "pruning: first_rows = torch.arange(x.shape[0], device=x.device).unsqueeze(-1) * x.shape[1]"
-CHOSEN: Final = "pruning: return chosen.reshape(rows.shape[0], rows.shape[1], x.shape[2])"
+SAMPLES: Final = "pruning: samples = torch.arange(x.shape[0], device=x.device).unsqueeze(-1)"
 
 REASONS: Final[dict[str, str]] = {
     f"ranking: return {SORTED} + prefix · {SORTED} → scores.argsort(descending=True, stable=True)": (
@@ -16,10 +15,8 @@ REASONS: Final[dict[str, str]] = {
     ),
     "magnitude: share = value_sums(v).softmax(dim=-1) · -1 → 1": "sums have two axes, and the last is axis 1",
     f"magnitude: {SUMMED} · v → strongest_head": "a maximum has the dtype of what it is the maximum of",
-    f"{FIRST_ROWS} · x → rows": "both have as many samples",
-    f"{FIRST_ROWS} · -1 → 1": "of one axis, what is new after it is axis 1",
-    f"{CHOSEN} · rows → x": "both have as many samples",
-    f"{CHOSEN} · rows → first_rows": "both have as many samples",
+    f"{SAMPLES} · x → rows": "both have as many samples",
+    f"{SAMPLES} · -1 → 1": "of one axis, what is new after it is axis 1",
     f"{WIDE} · discarded.to(weights.dtype) → discarded": "a product is in the wider dtype of its factors anyway",
     f"{WIDE} · weights → discarded": "as the line above: nothing is converted, and the product is in the wider dtype",
 }

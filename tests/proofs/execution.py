@@ -317,12 +317,13 @@ class Named:
         arguments: tuple[object, ...] = (),
         options: Mapping[str, object] | None = None,
     ) -> "Named":
-        """A function of torch, by its name."""
+        """A function of torch, by its name; rows that are looked up have the dtype of where they lie."""
         del types
         given = [shown(each) for each in arguments] + [
             f"{name}={shown(each)}" for name, each in (options or {}).items()
         ]
-        return Named(f"torch.{function.__name__}({', '.join(given)})")
+        dtype = getattr(arguments[0], "dtype", None) if function is torch.embedding else None
+        return Named(f"torch.{function.__name__}({', '.join(given)})", dtype)
 
 
 def counted(count: object, **options: object) -> Named:

@@ -50,7 +50,7 @@ KILLS: Final = (
     Kill("shapes", "axis", "magnitude", "sum(dim=-1", "sum(dim=-2"),
     Kill("shapes", "shape", "pruning", "keepdim=True, ", ""),
     Kill("shapes", "axis", "pruning", TOKENS, TOKENS.replace("dim=1", "dim=2")),
-    Kill("shapes", "index", "pruning", "x.shape[2]", "x.shape[1]"),
+    Kill("shapes", "index", "pruning", "x.flatten(0, 1)", "x.flatten(1, 2)"),
     Kill("shapes", "shape", "siblings", "weights.unsqueeze(-1)", "weights.unsqueeze(1)"),
     Kill("shapes", "arithmetic", "counting", KEPT, "tokens - prefix - remove"),
     Kill("shapes", "index", "streaming.blocks", "start, 0) :, prefix:]", "start, 0) :, :]"),

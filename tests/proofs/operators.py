@@ -118,25 +118,24 @@ class Operators:
 
         return filled(index.shape, entry)
 
-    def index_select_default(self, array: Array, axis: int, index: Array) -> Array:
-        """Take along one axis the entries that one list of indices names, for every place of the others."""
-        refute(unless=axis == 0 and index.ndim == 1, why="index_select: one index for every row")
+    def embedding_default(self, rows: Array, index: Array) -> Array:
+        """Take the row that each index names."""
+        refute(unless=rows.ndim == 2, why="embedding: rows of a matrix")
 
         def entry(place: tuple[int, ...]) -> Scalar:
             chosen = self.algebra.undefined()
-            for row in range(len(array)):
-                chosen = self.algebra.choose(
-                    self.algebra.equals(index[place[0]], row), array[(row, *place[1:])], chosen
-                )
+            for row in range(len(rows)):
+                same = self.algebra.equals(index[place[:-1]], row)
+                chosen = self.algebra.choose(same, rows[row, place[-1]], chosen)
             return chosen
 
-        return filled((len(index), *array.shape[1:]), entry)
+        return filled((*index.shape, rows.shape[1]), entry)
 
     # ---- arithmetic -------------------------------------------------------------------------------------------------
 
-    def add_tensor(self, one: Array, other: Array | Scalar) -> Array:
-        """Add, entry by entry."""
-        return np.asarray(one + other, dtype=object)
+    def add_tensor(self, one: Array, other: Array | Scalar, *, alpha: int = 1) -> Array:
+        """Add, entry by entry, the second so many times."""
+        return np.asarray(one + other * alpha, dtype=object)
 
     def sub_tensor(self, one: Array, other: Array | Scalar) -> Array:
         """Subtract, entry by entry."""

@@ -37,6 +37,17 @@ AMAX: Final = """
 """
 """This one too; it reduces as ``sum`` does."""
 
+ADD: Final = "    def add[OtherShape: _Shape = []](\n        self, other: _TensorLike[OtherShape]\n    )"
+ADD_SO_MANY_TIMES: Final = ADD.replace("]\n    )", "], *, alpha: builtins.int = 1\n    )")
+"""``alpha``, how often the second one is added, is missing; it changes no shape."""
+
+EMBEDDING: Final = """def embedding[Rows: IntVar, Channels: IntVar, Index: IntTuple](
+    weight: Tensor[[Rows, Channels]], indices: Tensor[Index]
+) -> Tensor[[*Index, Channels]]: ...
+
+"""
+"""The function that looks rows up is missing: for every index a row."""
+
 BASE: Final = "class Tensor[Shape: _Shape = _Shape](_TensorBase):\n"
 BASE_OF_ITS_OWN: Final = "class Tensor[Shape: _Shape = _Shape]:\n"
 """Where torch is not installed the base is unknown, and a tensor passes for a number: ``w * x`` for ``w * 1``."""
@@ -63,7 +74,14 @@ WITH_OUT: Final = {
 }
 """``out`` is missing; what it is given must have the shape of the result, which is more than torch asks."""
 
-CHANGES: Final = {SUM: SUM_WITH_DTYPE + ARGSORT + AMAX, BASE: BASE_OF_ITS_OWN, GRADUAL: DTYPE} | WITH_OUT
+CHANGES: Final = {
+    SUM: SUM_WITH_DTYPE + ARGSORT + AMAX,
+    ADD: ADD_SO_MANY_TIMES,
+    BASE: BASE_OF_ITS_OWN,
+    GRADUAL: DTYPE,
+    **WITH_OUT,
+    EXP: EMBEDDING + WITH_OUT[EXP],
+}
 
 
 def write_stubs(installed: Path, folder: Path) -> None:
