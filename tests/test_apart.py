@@ -86,6 +86,7 @@ class TestApart:
 
     def test_kernel_that_hangs_is_ended(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("pomt_ref.conformance.call.GRACE", 0.1)
+        monkeypatch.setattr("pomt_ref.conformance.call.AFTER_THE_FIRST", 40)  # a busy machine is no kernel that hangs
         report = check("tests.test_apart:hangs", apart=True, time_limit=0.25, **RANK)
         assert [row.verdict for row in report.rows] == ["wrong", "conforms"]
         assert "took longer than 0.25 s, and could not be interrupted" in report.failures[0].message
