@@ -360,8 +360,8 @@ class TestFixed:
         report = check(kernel, max_examples=5, fixed={"tokens": 17, "prefix": 1})
         assert report.conforms
 
-    @pytest.mark.parametrize("fixed", [{"tokens": 0}, {"rows": 3}, {"keep": -1}])
-    def test_size_that_cannot_be_is_told(self, fixed: dict[str, int]) -> None:
+    @pytest.mark.parametrize("fixed", [{"tokens": 0}, {"rows": 3}, {"keep": -1}, {"tokens": "a"}, {"heads": True}])
+    def test_size_that_cannot_be_is_told(self, fixed: dict[str, Any]) -> None:
         with pytest.raises(SubjectError, match="expected a size of one of batch, channels, features, heads, keep, pre"):
             check(numpy_prune, fixed=fixed)
 

@@ -289,7 +289,7 @@ class TestShares:
         ]:
             with pytest.raises(SubjectError) as caught:
                 merge(reports)
-            assert str(caught.value) == f"check merge: {says}"
+            assert str(caught.value) == f"check reports: {says}"
 
     def test_parts_joined_tell_an_unknown_deviation_before_a_known_one(self) -> None:
         row = check(loses_signs, clauses="POMT-PRUNE-2", max_examples=20, seed=2).rows[0]

@@ -1,6 +1,5 @@
 """What a person sees of a check: progress while it runs, then a table, and every failure with its smallest case."""
 
-import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final, cast
@@ -82,7 +81,7 @@ def _show_failure(failure: Failure, console: Console, *, short: bool) -> None:
     if failure.replay:
         print(f"  replay: pomt-ref replay {failure.replay}", file=console.file)
     print("  paste to see it again:\n", file=console.file)
-    print(textwrap.indent(failure.snippet, "    "), file=console.file)
+    print(failure.snippet, file=console.file)  # not indented: Python does not take it so
 
 
 def _table(report: Report, *, times: bool) -> Table:
@@ -119,7 +118,8 @@ def _verdict(report: Report, *, times: bool) -> str:
     if report.conforms and not report.rows:
         return f"{report.subject}: nothing to do in shard {report.shard}, there are more shards than work ({basis})"
     if report.conforms:
-        count = len({row.clause for row in report.rows if row.verdict != "known"})
+        known = {row.clause for row in report.rows if row.verdict == "known"}
+        count = len({row.clause for row in report.rows if row.verdict == "conforms"} - known)
         return f"{report.subject} conforms to {count} clause{'s' if count > 1 else ''}{aside} ({basis})"
     if kill := report.first_kill:
         found = f" after {kill.seconds:.1f} s" if times else ""

@@ -47,7 +47,7 @@ def merge(reports: Sequence[Report]) -> Report:
         for name in SAME:
             if getattr(report, name) != getattr(first, name):
                 got = f"{name} {getattr(first, name)} and {getattr(report, name)}"
-                raise SubjectError("merge", "reports of one check", got)
+                raise SubjectError("reports", "reports of one check", got)
     shards = sorted(report.shard for report in reports)
     count = int(first.shard.partition("/")[2] or 0)
     # Of more shards than there are reports some are missing, and there may be more than memory has room for.
@@ -55,7 +55,7 @@ def merge(reports: Sequence[Report]) -> Report:
     if shards != wanted:
         told = f"{', '.join(wanted)}{', …' if count > len(wanted) else ''}"
         got = ", ".join(shard or "a report of no shard" for shard in shards)
-        raise SubjectError("merge", f"the shards {told or 'of one check'}", got)
+        raise SubjectError("reports", f"the shards {told or 'of one check'}", got)
     rows = sorted((row for report in reports for row in report.rows), key=_place(first))
     remarks = tuple(dict.fromkeys(remark for report in reports for remark in report.remarks))
     offered = next((report.offered for report in reports if report.offered), ())

@@ -10,7 +10,7 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 
 from pomt_ref.conformance.answer import STAGES
-from pomt_ref.errors import DtypeError
+from pomt_ref.errors import DtypeError, KindError
 
 NO_ATTENTION: Final = -1000.0
 """The logit of an attention of zero: its exponential is zero in float64, and products with it are finite."""
@@ -55,6 +55,7 @@ def from_queries(function: Callable[..., Any]) -> Callable[..., Any]:
         in float32 or float64: rows in half precision do not sum to one, and no softmax has such rows.
 
     Raises:
+        KindError: it cannot be called.
         DtypeError: when it is called with attention in half precision.
 
     >>> from pomt_ref.conformance import check
@@ -62,6 +63,8 @@ def from_queries(function: Callable[..., Any]) -> Callable[..., Any]:
     >>> check(from_queries(prune_qkv), clauses=["POMT-ATT-1"], max_examples=20).conforms
     True
     """
+    if not callable(function):
+        raise KindError("from_queries", "POMT-ATT-1", "a function", type(function).__name__)
 
     def prune(x: Tensor, attn: Tensor, v: Tensor, *, prefix: int, keep: int, **options: object) -> object:
         if attn.dtype.itemsize < torch.float32.itemsize:

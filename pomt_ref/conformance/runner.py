@@ -184,8 +184,10 @@ def _held(
         raise SubjectError(name, f"a time_limit of {SHORTEST:g} to {LONGEST:,.0f} seconds", f"{time_limit}")
     watch = Watch(float(time_limit))
     axes = set(Shape.__dataclass_fields__)
-    for axis, size in (fixed or {}).items():
-        if axis not in axes or size < (0 if axis in {"prefix", "keep"} else 1):
+    given: Mapping[str, object] = fixed or {}
+    for axis, size in given.items():
+        least = 0 if axis in {"prefix", "keep"} else 1
+        if axis not in axes or not isinstance(size, int) or isinstance(size, bool) or size < least:
             raise SubjectError(name, f"a size of one of {', '.join(sorted(axes))}", f"{axis}={size}")
     if isinstance(subject, str):
         return load_subject(

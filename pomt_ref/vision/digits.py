@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from safetensors.torch import load_file
 from torch import Tensor
 
-from pomt_ref.errors import MissingExtraError
+from pomt_ref.errors import MissingExtraError, OptionError
 from pomt_ref.pruning import gather, mean_row, prune
 from pomt_ref.ranking import score
 from pomt_ref.siblings import evit_prune, topk_prune
@@ -72,12 +72,15 @@ def load_digits(part: Literal["train", "test"]) -> Digits:
 
     Raises:
         MissingExtraError: scikit-learn is not installed.
+        OptionError: there is no such part.
 
     Source: ``sklearn.datasets.load_digits``, the test set of UCI "Optical Recognition of Handwritten Digits".
 
     >>> load_digits("test").images.shape
     torch.Size([599, 8, 8])
     """
+    if part not in {"train", "test"}:
+        raise OptionError("load_digits", "CHOOSE-1", "the part train or test", f"{part!r}")
     try:
         datasets = importlib.import_module("sklearn.datasets")
     except ImportError as error:
