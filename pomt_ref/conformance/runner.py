@@ -79,7 +79,7 @@ def check(
         device: where they are.
         method: ``"pomt"``, or ``"topk"`` or ``"evit"``, which are called without v.
         profile: the precision that it works in, by name; by default the normative one of the dtype.
-        quick: a fifth of the cases, and none of more than 300 tokens.
+        quick: a fifth of the cases, and none of more than 346 tokens.
         max_examples: cases a clause; 200 by default, 40 of a quick check; ten million at most.
         clauses: which clause or clauses; all of the method by default.
         families: which families of input; all by default. Laws that none of them is for are left out.

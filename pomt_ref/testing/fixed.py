@@ -22,18 +22,19 @@ BROAD: Final = Shape(batch=5, heads=5, tokens=43, features=80, channels=200, pre
 """Many samples, features and channels, and heads that do not come in pairs, for every family of every law."""
 
 MODELS: Final = (
-    Shape(batch=2, heads=6, tokens=197, features=64, channels=384, prefix=1, keep=139),
-    Shape(batch=5, heads=7, tokens=128, features=4, channels=48, prefix=0, keep=96),
+    Shape(batch=4, heads=12, tokens=197, features=64, channels=768, prefix=1, keep=139),
+    Shape(batch=5, heads=7, tokens=128, features=4, channels=48, prefix=0, keep=119),
     Shape(batch=11, heads=9, tokens=32, features=3, channels=16, prefix=1, keep=8),
     Shape(batch=1, heads=21, tokens=132, features=130, channels=1030, prefix=4, keep=24),
-    Shape(batch=2, heads=3, tokens=577, features=16, channels=80, prefix=1, keep=300),
-    Shape(batch=1, heads=4, tokens=520, features=24, channels=33, prefix=8, keep=100),
+    Shape(batch=2, heads=3, tokens=577, features=128, channels=80, prefix=1, keep=300),
+    Shape(batch=1, heads=16, tokens=520, features=24, channels=256, prefix=8, keep=256),
 )
-"""Layers of ordinary models, whole blocks of queries and of keys, many samples, short and long, more heads and channels
-than most kernels are tried with, and counts of heads and features that fill no block; for the first family of a law."""
+"""A layer of ViT-B, whole blocks of queries and of keys, few rows to discard, many samples, short and long, more heads
+and channels than most kernels are tried with, and counts of heads, features and channels that fill blocks or none;
+for the first family of a law."""
 
 LONG: Final = (
-    Shape(batch=2, heads=3, tokens=1041, features=2, channels=3, prefix=0, keep=384),
+    Shape(batch=2, heads=3, tokens=1043, features=2, channels=3, prefix=2, keep=512),
     Shape(batch=2, heads=1, tokens=2109, features=1, channels=16, prefix=9, keep=1030),
 )
 """Sequences past the block sizes that kernels are written for, for the first family of laws of mixed sizes; the second

@@ -13,7 +13,7 @@ CheckCase = Callable[[Case, Subject], Evidence]
 
 Sizes = Literal["small", "mixed", "long"]
 """Small: up to 32 patch tokens. Mixed: some cases with 33 to 300 as well, past algorithm switches and index widths, and
-one of 500. Long: one of 2100 too."""
+some of up to 1041. Long: one of 2100 too."""
 
 
 @dataclass(frozen=True)

@@ -84,6 +84,24 @@ def _no_way_back(x: Rows, attn: Attention, v: Values, *, prefix: int, keep: int)
     return output if keep else output.detach()
 
 
+def _with_x_alone(x: Rows, attn: Attention, v: Values, *, prefix: int, keep: int) -> Rows:
+    """Where attention asks for no gradient, nothing is recorded."""
+    output = Step()(x, attn, v, prefix=prefix, keep=keep)
+    return output if attn.requires_grad else output.detach()
+
+
+def _upstream(change: Callable[[torch.Tensor], torch.Tensor]) -> Callable[..., Rows]:
+    """The step, and something done to the gradient that comes in."""
+
+    def step(x: Rows, attn: Attention, v: Values, *, prefix: int, keep: int) -> Rows:
+        output = Step()(x, attn, v, prefix=prefix, keep=keep)
+        if output.requires_grad:
+            output.register_hook(change)
+        return output
+
+    return step
+
+
 MEANS: Final = (
     *(
         Mutant(name, "POMT-PRUNE-3", description, function)
@@ -207,6 +225,17 @@ GRADIENTS: Final = (
             ("gradient of the sum", "The mean forward, the sum backward.", Step(mean=_gradient_of_the_sum)),
             ("no gradient without kept rows", "Of T = 0 there is no way back.", _no_way_back),
             ("gradient through the ranking", "A term that is zero forward has a gradient.", _through_the_ranking),
+            ("gradient of attention asked for", "Where x alone asks for a gradient, there is none.", _with_x_alone),
+            (
+                "gradient through bfloat16",
+                "What comes in is rounded to bfloat16.",
+                _upstream(lambda gradient: gradient.bfloat16().to(gradient.dtype)),
+            ),
+            (
+                "gradient of a plain sum",
+                "What comes in is read as if it lay there whole.",
+                _upstream(lambda gradient: gradient if gradient.is_contiguous() else torch.zeros_like(gradient)),
+            ),
         )
     ),
 )

@@ -95,6 +95,11 @@ ORDERS: Final = (
             ("ascending", "The least scores first.", _ordered(lambda s: -s)),
             ("input order", "Not sorted.", Step(order=lambda s: torch.arange(s.shape[1]).expand(s.shape))),
             (
+                "ascending where nothing is recorded",
+                "In evaluation, without gradients, the least scores come first.",
+                _ordered(lambda s: s if torch.is_grad_enabled() else -s),
+            ),
+            (
                 "ranks for order",
                 "Each token's rank is taken for the token of a rank.",
                 Step(order=lambda s: step.descending(s).argsort(1)),
