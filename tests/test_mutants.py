@@ -5,7 +5,7 @@ from typing import Final, get_args
 import pytest
 import torch
 
-from pomt_ref.conformance import CallableSubject, as_subject
+from pomt_ref.conformance import CallableSubject, as_subject, check
 from pomt_ref.testing import (
     LAWS,
     Case,
@@ -64,6 +64,12 @@ class TestFaults:
         shape = {"batch": 2, "heads": 3, "tokens": 140, "features": 2, "channels": 3, "prefix": 2, "keep": 60}
         case = build_case("ordinary", seed=0, dtype=mutant.dtype, **shape)
         assert subject_of(mutant).run(case).tokens.size > 0
+
+    @pytest.mark.parametrize("mutant", [mutant for mutant in FAULTS if mutant.clause == "POMT-META-7"], ids=str)
+    def test_fault_of_a_gradient_is_found(self, mutant: Mutant) -> None:
+        """It shows in no output: a short check of the clause has to see it."""
+        (row,) = check(mutant.function, clauses="POMT-META-7", quick=True).rows
+        assert row.verdict == "wrong"
 
     def test_mutant_reads_as_an_identifier(self) -> None:
         assert str(BY_NAME["pomt", "mean over heads"]) == "pomt-mean_over_heads"
