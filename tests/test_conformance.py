@@ -19,6 +19,7 @@ import hypothesis.errors
 import numpy as np
 import pytest
 import torch
+from hypothesis.strategies import just
 from jsonschema import Draft202012Validator
 from rich.console import Console
 from safetensors.numpy import save_file
@@ -806,7 +807,12 @@ class TestRunLaw:
     @pytest.mark.parametrize(
         ("error", "verdict"), [(InapplicableError(), "not shown"), (NotOfferedError(), "not offered")]
     )
-    def test_run_law_tells_what_it_could_not_show(self, error: Exception, verdict: Verdict) -> None:
+    def test_run_law_tells_what_it_could_not_show(
+        self, error: Exception, verdict: Verdict, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Hypothesis asks hundreds of times before it gives up: of one case, which is there already."""
+        monkeypatch.setattr(judging, "cases", lambda *_law, **_options: just(made()))
+
         def silent(_case: Case, _subject: Subject) -> Evidence:
             raise error
 

@@ -994,12 +994,13 @@ class TestCommand:
         shown = capsys.readouterr().out
         assert {entry["id"] for entry in manifest(folder)["cases"]} <= set(shown.split())
         assert max(map(len, shown.splitlines())) <= 80
+        assert shown.splitlines()[-1] == "360 cases · release 4, seed 0 · pomt_ref 0.1.0"
 
-    def test_list_and_case_are_shown(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        assert main(["vectors", "show", f"{folder}"]) == 0
+    def test_list_and_case_are_shown(self, folder: Path, few: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["vectors", "show", f"{few}"]) == 0
         out = capsys.readouterr().out
         assert "pomt-contrasting-samples-float32-1" in out
-        assert out.splitlines()[-1] == "360 cases · release 4, seed 0 · pomt_ref 0.1.0"
+        assert out.splitlines()[-1] == "7 cases · release 4, seed 0 · pomt_ref 0.1.0"
         assert main(["vectors", "show", f"{folder}", "pomt-ordinary-float16-22"]) == 0
         out = capsys.readouterr().out
         assert "family: ordinary" in out

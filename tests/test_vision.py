@@ -382,7 +382,8 @@ class TestGallery:
 
     @pytest.mark.usefixtures("fewer")
     def test_every_picture_is_drawn(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        pytest.importorskip("matplotlib")
+        matplotlib = pytest.importorskip("matplotlib")
+        monkeypatch.setitem(matplotlib.rcParams, "savefig.dpi", 20)
         monkeypatch.setattr(gallery, "REMOVES", (8,))
         monkeypatch.setattr(gallery, "SHOWN", 1)
         monkeypatch.setattr(gallery, "DRAWN", 2)
