@@ -186,7 +186,7 @@ class TestVerdict:
             told[start:] for start in (0, told.index("\nPOMT-PRUNE-2 ") + 1, told.rindex("\ncli_") + 1)
         )
         assert first.startswith(f"POMT-PRUNE-1 wrong: {says}\n  smallest case: batch=1 heads=")
-        assert f'    require("POMT-PRUNE-1", case, {attribute})\n\nPOMT-PRUNE-2 ' in first
+        assert f'\nrequire("POMT-PRUNE-1", case, {attribute})\n\nPOMT-PRUNE-2 ' in first
         other = "POMT-PRUNE-2 blocked by POMT-PRUNE-1 wrong" if blocked else "POMT-PRUNE-2 wrong"
         assert second == f"{other}: {says}\n\n{last}"
         broken = "POMT-PRUNE-1; blocked: POMT-PRUNE-2" if blocked else "POMT-PRUNE-1, POMT-PRUNE-2"

@@ -11,7 +11,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from pomt_ref.errors import CountError, MissingExtraError, OptionError
+from pomt_ref.errors import CountError, MissingExtraError
 from pomt_ref.pruning import prune
 from pomt_ref.tracing import trace
 from pomt_ref.types import Pruned
@@ -146,12 +146,6 @@ class TestModel:
 
 class TestDigits:
     """The packaged weights recognise digits they have not seen; the parts of the data are fixed."""
-
-    def test_part_that_is_none_is_told(self) -> None:
-        with pytest.raises(
-            OptionError, match=r"^load_digits: expected the part train or test \(CHOOSE-1\), got 'tset'$"
-        ):
-            load_digits("tset")  # type: ignore[arg-type] # on purpose
 
     def test_parts_share_no_image_and_leave_none_out(self, digits: Digits) -> None:
         train = load_digits("train")
