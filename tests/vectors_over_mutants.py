@@ -47,9 +47,10 @@ def failures(function: Callable[..., Any], method: str, whole: VectorSet) -> Ite
 
 
 def test_faults_are_found_by_the_vectors_alone(whole: VectorSet) -> None:
-    """An implementation that can only write files is held as well as one that can be called, or nearly."""
-    missed = [fault.name for fault in FAULTS if not any(failures(fault.function, fault.method, whole))]
-    assert len(missed) <= (1 - SEEN) * len(FAULTS), missed
+    """An implementation that can only write files is held as well as one that can be called, but for its gradients."""
+    faults = [fault for fault in FAULTS if fault.clause != "POMT-META-7"]
+    missed = [fault.name for fault in faults if not any(failures(fault.function, fault.method, whole))]
+    assert len(missed) <= (1 - SEEN) * len(faults), missed
 
 
 def test_honest_variants_are_accepted(whole: VectorSet) -> None:
