@@ -365,6 +365,10 @@ class TestFixed:
         with pytest.raises(SubjectError, match="expected a size of one of batch, channels, features, heads, keep, pre"):
             check(numpy_prune, fixed=fixed)
 
+    def test_sizes_may_be_numpy_integers(self) -> None:
+        fixed: dict[str, Any] = {"tokens": np.int64(9)}
+        assert check(numpy_prune, fixed=fixed, clauses="POMT-RANK-1", max_examples=3).conforms
+
     def test_sizes_that_leave_no_patch_are_told(self) -> None:
         with pytest.raises(SubjectError, match="expected sizes that leave a patch token to discard, got batch=2"):
             check(numpy_prune, fixed={"tokens": 3, "prefix": 3})

@@ -2,6 +2,7 @@
 
 import platform
 from collections.abc import Callable, Iterable, Mapping
+from numbers import Integral
 from pathlib import Path
 from typing import Any, Final, get_args
 
@@ -187,7 +188,7 @@ def _held(
     given: Mapping[str, object] = fixed or {}
     for axis, size in given.items():
         least = 0 if axis in {"prefix", "keep"} else 1
-        if axis not in axes or not isinstance(size, int) or isinstance(size, bool) or size < least:
+        if axis not in axes or isinstance(size, bool) or not isinstance(size, Integral) or int(size) < least:
             raise SubjectError(name, f"a size of one of {', '.join(sorted(axes))}", f"{axis}={size}")
     if isinstance(subject, str):
         return load_subject(
