@@ -26,7 +26,7 @@ def head_maximum(
         G, in [0, 1]; exact in every dtype.
     """
     between_patches = attn[:, :, prefix:, prefix:]
-    return between_patches.max(dim=1).values
+    return between_patches.amax(dim=1)
 
 
 def attention_sums(

@@ -20,6 +20,7 @@ from pomt_ref.streaming import (
     streaming_attention,
     tiles,
 )
+from pomt_ref.streaming.sizes import is_short
 from pomt_ref.streaming.step import choose
 
 DEVICES: Final = ["cpu", *["cuda"] * torch.cuda.is_available()]
@@ -83,13 +84,22 @@ class TestOnePass:
             assert close(out, expected_out, roundings=16)
             assert close(sums, expected_sums, roundings=32)
 
+    @pytest.mark.parametrize(("heads", "tokens"), [(3, 37), (9, 256)], ids=["all heads at once", "head by head"])
     @pytest.mark.parametrize("dtype", DTYPES[2:], ids=str)
-    def test_one_block_is_the_plain_path_to_the_bit(self, dtype: torch.dtype) -> None:
-        q, k, v = made((2, 3, 37, 16, 16, 2), dtype=dtype)
+    def test_one_block_is_the_plain_path_to_the_bit(self, dtype: torch.dtype, heads: int, tokens: int) -> None:
+        q, k, v = made((2, heads, tokens, 16, 16, 2), dtype=dtype)
+        assert is_short(tokens, heads=heads, rows=tokens) == (heads == 3)
         attn = (0.25 * (q @ k.mT)).softmax(dim=-1)
-        out, sums = streaming_attention(q, k, v, prefix=2, rows=37)
+        out, sums = streaming_attention(q, k, v, prefix=2, rows=tokens)
         assert torch.equal(sums, attention_sums(attn, prefix=2))
         assert torch.equal(out, attn @ v)
+
+    def test_a_sequence_is_short_where_it_is_one_block_and_small_with_all_its_heads(self) -> None:
+        """As many numbers as two blocks of the longest sequence that is one."""
+        assert is_short(512, heads=2, rows=512)
+        assert not is_short(512, heads=2, rows=511)
+        assert not is_short(513, heads=2, rows=513)
+        assert is_short(1, heads=2 * 512**2, rows=1)
 
     @pytest.mark.parametrize("spread", [10.0, 100.0, 1000.0])
     @pytest.mark.parametrize("dtype", DTYPES[2:], ids=str)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from pomt_ref import DtypeError, oracle
 from pomt_ref.conformance import as_subject, check, from_queries, queries_and_keys, run_law
-from pomt_ref.streaming import attention_sums_from_lse, blocks, prune_qkv, prune_sums, streaming_attention, tiles
+from pomt_ref.streaming import attention_sums_from_lse, blocks, prune_qkv, prune_sums, streaming_attention, tiles, whole
 from pomt_ref.testing import LAYER_FAMILIES, LawViolation, LayerCase, LayerShape, build_layer, laws_of, layer_cases
 from pomt_ref.testing.laws import (
     output_is_that_of_attention,
@@ -29,7 +29,14 @@ SHAPES: Final = (
 )
 """A partial last block; a block that lies in the prefix, and one that begins there; all in one block."""
 
-whole_softmax = blocks.head_attention
+SHORT: Final = (
+    LayerShape(batch=2, heads=3, tokens=7, features=4, values=2, prefix=2, rows=7),
+    LayerShape(batch=1, heads=2, tokens=8, features=3, values=3, prefix=5, rows=9),
+)
+"""All heads at once."""
+
+whole_softmax = {2: blocks.head_attention, 3: whole.every_head}
+"""By the number of axes."""
 full_spans = blocks.spans
 
 
@@ -67,37 +74,47 @@ def overlapping(first: int, end: int, size: int) -> Iterator[tuple[int, int]]:
 
 def scaled_twice(q: Tensor, k: Tensor, buffer: Tensor, *, scale: float) -> Tensor:
     """The queries are scaled already."""
-    return whole_softmax(q * scale, k, buffer, scale=scale)
+    return whole_softmax[q.ndim](q * scale, k, buffer, scale=scale)
 
 
 def not_scaled(q: Tensor, k: Tensor, buffer: Tensor, *, scale: float) -> Tensor:
     """The scale is forgotten."""
     del scale
-    return whole_softmax(q, k, buffer, scale=1.0)
+    return whole_softmax[q.ndim](q, k, buffer, scale=1.0)
 
 
 def not_rescaled(q: Tensor, k: Tensor, buffer: Tensor, *, scale: float) -> Tensor:
     """Keys come in two halves, each with a softmax of its own: what an online softmax gives without its rescaling."""
-    half = (len(k) + 1) // 2
+    half = (k.shape[-2] + 1) // 2
     for part in (slice(half), slice(half, None)):
-        buffer[:, part] = (scale * q.to(buffer.dtype) @ k[part].to(buffer.dtype).T).softmax(dim=-1)
+        buffer[..., part] = (scale * q.to(buffer.dtype) @ k[..., part, :].to(buffer.dtype).mT).softmax(dim=-1)
     return buffer
 
 
 def not_shifted(q: Tensor, k: Tensor, buffer: Tensor, *, scale: float) -> Tensor:
     """The exponential is bare."""
-    powers = (scale * q.to(buffer.dtype) @ k.to(buffer.dtype).T).exp()
+    powers = (scale * q.to(buffer.dtype) @ k.to(buffer.dtype).mT).exp()
     return buffer.copy_(powers / powers.sum(dim=-1, keepdim=True))
 
 
 def in_half_precision(q: Tensor, k: Tensor, buffer: Tensor, *, scale: float) -> Tensor:
     """Scores are computed in half precision."""
-    return buffer.copy_((scale * q.bfloat16() @ k.bfloat16().T).softmax(dim=-1))
+    return buffer.copy_((scale * q.bfloat16() @ k.bfloat16().mT).softmax(dim=-1))
 
 
 def transposed(q: Tensor, k: Tensor, buffer: Tensor, *, scale: float) -> Tensor:
     """The softmax runs over the queries of the block."""
-    return buffer.copy_((scale * q.to(buffer.dtype) @ k.to(buffer.dtype).T).softmax(dim=0))
+    return buffer.copy_((scale * q.to(buffer.dtype) @ k.to(buffer.dtype).mT).softmax(dim=-2))
+
+
+def of_one_head(q: Tensor, k: Tensor, buffer: Tensor, *, scale: float) -> Tensor:
+    """The first head is taken for all."""
+    return buffer.copy_(whole_softmax[3](q, k, buffer, scale=scale)[:1].clone())
+
+
+def of_other_heads(q: Tensor, k: Tensor, buffer: Tensor, *, scale: float) -> Tensor:
+    """Queries meet the keys of the next head."""
+    return whole_softmax[3](q, k.roll(1, dims=0), buffer, scale=scale)
 
 
 def reduced(reduce: Callable[[Tensor], Tensor]) -> Callable[..., Tensor]:
@@ -150,6 +167,13 @@ OF_ONE_PASS: Final = (
     Fault("last head alone", HEADS, reduced(lambda every: every[-1])),
     Fault("first head alone", HEADS, reduced(lambda every: every[0])),
 )
+ALL_HEADS: Final = ((whole, "every_head"),)
+OF_SHORT: Final = (
+    *(Fault(each.name, ((whole, "patch_sums"),), each.function) for each in OF_ONE_PASS if each.places == SUMS),
+    *(Fault(each.name, ALL_HEADS, each.function) for each in OF_ONE_PASS if each.places == SOFTMAX),
+    Fault("first head for all", ALL_HEADS, of_one_head),
+    Fault("keys of the next head", ALL_HEADS, of_other_heads),
+)
 
 
 def bare(q: Tensor, k: Tensor, lse: Tensor, *, scale: float) -> tuple[Tensor, Tensor]:
@@ -184,12 +208,12 @@ OF_TILES: Final = (
 )
 
 
-def layers() -> list[LayerCase]:
+def layers(shapes: tuple[LayerShape, ...] = SHAPES) -> list[LayerCase]:
     """Every family in every shape."""
     return [
         build_layer(family, shape, seed=seed, dtype="float32")
         for seed, family in enumerate(LAYER_FAMILIES)
-        for shape in SHAPES
+        for shape in shapes
     ]
 
 
@@ -208,10 +232,10 @@ def hold_tiles(case: LayerCase) -> None:
     sums_from_a_logsumexp_are_those_of_the_matrix(case, sums.double().numpy())
 
 
-def rejected(hold: Callable[[LayerCase], None]) -> list[str]:
+def rejected(hold: Callable[[LayerCase], None], shapes: tuple[LayerShape, ...] = SHAPES) -> list[str]:
     """What the laws say, of every case that breaks one."""
     said = []
-    for case in layers():
+    for case in layers(shapes):
         try:
             hold(case)
         except LawViolation as violation:
@@ -316,7 +340,7 @@ class TestMutants:
 
     @pytest.mark.parametrize("hold", [hold_one_pass, hold_tiles])
     def test_laws_accept_the_code_as_it_stands(self, hold: Callable[[LayerCase], None]) -> None:
-        assert rejected(hold) == []
+        assert rejected(hold, SHAPES + SHORT) == []
 
     @pytest.mark.long
     @pytest.mark.parametrize("fault", OF_ONE_PASS, ids=str)
@@ -324,6 +348,16 @@ class TestMutants:
         for module, name in fault.places:
             monkeypatch.setattr(module, name, fault.function)
         said = rejected(hold_one_pass)
+        assert said
+        assert all(each.startswith("POMT-ATT-1 wrong: ") for each in said)
+
+    @pytest.mark.parametrize("fault", OF_SHORT, ids=str)
+    def test_laws_reject_a_fault_where_all_heads_are_one_operation(
+        self, fault: Fault, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        ((module, name),) = fault.places
+        monkeypatch.setattr(module, name, fault.function)
+        said = rejected(hold_one_pass, SHORT)
         assert said
         assert all(each.startswith("POMT-ATT-1 wrong: ") for each in said)
 

@@ -10,9 +10,9 @@ from torch import Tensor
 from torch.library import custom_op
 
 from pomt_ref.errors import OptionError
-from pomt_ref.streaming import blocks, gradients, tiles
+from pomt_ref.streaming import blocks, gradients, tiles, whole
 from pomt_ref.streaming.boundary import within_memory
-from pomt_ref.streaming.sizes import default_rows
+from pomt_ref.streaming.sizes import default_rows, is_short
 from pomt_ref.streaming.tangents import refuse_tangents
 from pomt_ref.types import score_dtype
 
@@ -33,6 +33,8 @@ def streaming_attention(
     """Attention and its sums."""
     block = block_of(q, rows)
     with within_memory("streaming_attention", block, dtype=score_dtype(q.dtype)):
+        if is_short(block[1], heads=q.shape[1], rows=block[0]):
+            return whole.whole_pass(q, k, v, prefix=prefix, scale=scale)
         return blocks.one_pass(q, k, v, prefix=prefix, scale=scale, rows=block[0])
 
 
@@ -67,6 +69,8 @@ def attention_sums(q: Tensor, k: Tensor, prefix: int, scale: float, rows: int | 
     """The sums alone."""
     block = block_of(q, rows)
     with within_memory("prune_qkv", block, dtype=score_dtype(q.dtype)):
+        if is_short(block[1], heads=q.shape[1], rows=block[0]):
+            return whole.whole_sums(q, k, prefix=prefix, scale=scale)
         return blocks.sums_alone(q, k, prefix=prefix, scale=scale, rows=block[0])
 
 

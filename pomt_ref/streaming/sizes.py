@@ -13,6 +13,9 @@ from pomt_ref.types import score_dtype
 WHOLE: Final = 512
 """A sequence of up to so many tokens is one block: its matrix of one head is no larger than the buffers of others."""
 
+OF_ALL_HEADS: Final = 2 * WHOLE**2
+"""Numbers of attention of all heads that are held at once: as many as the two buffers of the longest single block."""
+
 MOST: Final = 288
 """Rows of a longer sequence: more make products faster and leave the cache, in which a buffer is read again; measured,
 see docs/performance.md."""
@@ -44,3 +47,12 @@ def default_rows(tokens: int, dtype: torch.dtype) -> int:
         return tokens
     most = max(min(BUFFER // (tokens * score_dtype(dtype).itemsize), MOST), FEWEST)
     return ceil(tokens / ceil(tokens / most))
+
+
+def is_short(tokens: int, *, heads: int, rows: int) -> bool:
+    """Whether blocks of so many rows are the whole sequence, and attention of all its heads needs no more than two.
+
+    >>> [is_short(tokens, heads=12, rows=tokens) for tokens in (197, 257)]
+    [True, False]
+    """
+    return rows == tokens and heads * tokens**2 <= OF_ALL_HEADS

@@ -23,7 +23,7 @@ from tests.proofs.torch_stubs import write_stubs
 
 MODULES: Final = (
     *("types", "counting", "attention", "magnitude", "ranking", "pruning", "siblings", "tracing"),
-    *("streaming.blocks", "streaming.gradients", "streaming.tiles"),
+    *("streaming.blocks", "streaming.whole", "streaming.gradients", "streaming.tiles"),
 )
 """What is translated."""
 
@@ -35,7 +35,7 @@ INPUTS: Final = {
     "discarded": "B m C", "weights": "B m",
     "q": "B H N D", "k": "B H N D", "values": "B H N E", "lse": "B H N", "upstream": "B H N E",
     "q_rows": "H r D", "q_all": "H N D", "k_all": "H N D", "v_all": "H N E", "out_rows": "H r E",
-    "buffer": "r N", "spare": "r N",
+    "buffer": "r N", "spare": "r N", "head_rows": "H r N",
     "q_tile": "H r D", "k_tile": "H s D", "tile": "r s", "other_tile": "r s", "lse_all": "H N",
     "q_row": "r D", "k_row": "N D",
 }  # fmt: skip
@@ -158,6 +158,14 @@ CLAIMS: Final = (
     ),
     Claim("POMT-ATT-1", "streaming.blocks.sums_alone(q, k, prefix=P, scale=1.0, rows=r)", {"": "B N-P"}),
     Claim("POMT-ATT-1", "streaming.blocks.row_buffer(q, rows=r)", {"": "r N"}),
+    Claim("POMT-ATT-1", "streaming.whole.every_head(q_rows, k_all, head_rows, scale=1.0)", {"": "H r N"}),
+    Claim(
+        "POMT-ATT-1",
+        "streaming.whole.whole_pass(q, k, values, prefix=P, scale=1.0)",
+        {"[0]": "B H N E", "[1]": "B N-P"},
+    ),
+    Claim("POMT-ATT-1", "streaming.whole.whole_sums(q, k, prefix=P, scale=1.0)", {"": "B N-P"}),
+    Claim("POMT-ATT-1", "streaming.whole.head_buffer(q, rows=r)", {"": "H r N"}),
     Claim(
         "POMT-ATT-1",
         "streaming.gradients.one_pass_gradients(upstream, sums, q, k, values, prefix=P, scale=1.0, rows=r)",

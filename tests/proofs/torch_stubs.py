@@ -48,6 +48,20 @@ EMBEDDING: Final = """def embedding[Rows: IntVar, Channels: IntVar, Index: IntTu
 """
 """The function that looks rows up is missing: for every index a row."""
 
+UNKNOWN_PRODUCT: Final = "    baddbmm as baddbmm,\n"
+PRODUCT: Final = """def baddbmm[B: IntVar, N: IntVar, K: IntVar, M: IntVar](
+    input: Tensor[[B, N, M]],
+    batch1: Tensor[[B, N, K]],
+    batch2: Tensor[[B, K, M]],
+    *,
+    beta: builtins.float = 1,
+    alpha: builtins.float = 1,
+    out: Tensor[[B, N, M]] | None = None,
+) -> Tensor[[B, N, M]]: ...
+
+"""
+"""The product of many with something added is named, and its shapes are not told."""
+
 BASE: Final = "class Tensor[Shape: _Shape = _Shape](_TensorBase):\n"
 BASE_OF_ITS_OWN: Final = "class Tensor[Shape: _Shape = _Shape]:\n"
 """Where torch is not installed the base is unknown, and a tensor passes for a number: ``w * x`` for ``w * 1``."""
@@ -57,6 +71,7 @@ DTYPE: Final = "    dtype: Any\n    def __iter__"
 """Any member that the stubs do not know would be unknown without a word; without this line it is an error."""
 
 MM: Final = "    input: Tensor[[N, K]], mat2: Tensor[[K, M]]\n) -> Tensor[[N, M]]:\n"
+BMM: Final = "    input: Tensor[[B, N, K]], mat2: Tensor[[B, K, M]]\n) -> Tensor[[B, N, M]]:\n"
 ADDMM: Final = '    alpha: builtins.float = 1,\n) -> Tensor[[N, M]]:\n    """Matrix multiply with add'
 SOFTMAX: Final = 'dim: builtins.int | str, *, dtype: Any = None\n) -> Tensor[Shape]:\n    """Apply softmax'
 MAXIMUM: Final = """def maximum[Shape: IntTuple, OtherShape: IntTuple = []](
@@ -67,6 +82,7 @@ EXP: Final = "def exp[Shape: IntTuple](input: Tensor[Shape]) -> Tensor[Shape]:\n
 
 WITH_OUT: Final = {
     MM: MM.replace("M]]\n)", "M]], *, out: Tensor[[N, M]] | None = None\n)", 1),
+    BMM: BMM.replace("M]]\n)", "M]], *, out: Tensor[[B, N, M]] | None = None\n)", 1),
     ADDMM: ADDMM.replace(",\n)", ",\n    out: Tensor[[N, M]] | None = None,\n)", 1),
     SOFTMAX: SOFTMAX.replace("= None\n)", "= None, out: Tensor[Shape] | None = None\n)", 1),
     MAXIMUM: MAXIMUM.replace("e]\n)", "e], *, out: Tensor[broadcast(Shape, OtherShape)] | None = None\n)", 1),
@@ -80,7 +96,8 @@ CHANGES: Final = {
     BASE: BASE_OF_ITS_OWN,
     GRADUAL: DTYPE,
     **WITH_OUT,
-    EXP: EMBEDDING + WITH_OUT[EXP],
+    UNKNOWN_PRODUCT: "",
+    EXP: EMBEDDING + PRODUCT + WITH_OUT[EXP],
 }
 
 
