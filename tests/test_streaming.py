@@ -19,6 +19,7 @@ from pomt_ref.streaming import (
     prune_sums,
     streaming_attention,
     tiles,
+    whole,
 )
 from pomt_ref.streaming.sizes import is_short
 from pomt_ref.streaming.step import choose
@@ -346,6 +347,21 @@ class TestMemory:
             streaming_attention(q, k, v, prefix=1, rows=rows)
         assert isinstance(caught.value, MemoryError)
         assert caught.value.__cause__ is error
+
+    def test_memory_that_runs_out_where_all_heads_are_one_operation(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def fail(*_layer: Tensor, **_options: object) -> None:
+            raise MemoryError
+
+        q, k, v = made(SHAPES[2])
+        said = (
+            r"expected memory for 3 x 7 x 7 numbers in torch\.float64, 0\.0 MiB: choose rows=1 \(POMT-ATT-1\), got none"
+        )
+        monkeypatch.setattr(whole, "whole_pass", fail)
+        with pytest.raises(MemoryLimitError, match="^streaming_attention: " + said):
+            streaming_attention(q, k, v, prefix=1)
+        monkeypatch.setattr(whole, "whole_sums", fail)
+        with pytest.raises(MemoryLimitError, match="^prune_qkv: " + said):
+            prune_qkv(torch.zeros(2, 7, 1, dtype=q.dtype), q, k, v, prefix=1, keep=1, algorithm="one pass")
 
     def test_other_errors_stay_what_they_are(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def fail(*_layer: Tensor, **_options: object) -> None:

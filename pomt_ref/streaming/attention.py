@@ -25,7 +25,8 @@ def streaming_attention(
         S_j = \sum_{i \ge P} \max_h A_{h,i,j}, \quad j \ge P
 
     The rows of the matrix come in blocks. A block holds whole rows, so its softmax is exact and is not corrected
-    afterwards; what is held are two buffers of rows x N, the output and S. In blocks of N rows or more, out and S are
+    afterwards; what is held are two buffers of rows x N (of a short sequence one a head, no larger than those of a
+    longer one), the output and S. In blocks of N rows or more, out and S are
     those of the plain functions to the bit on a CPU; in smaller ones, products and sums are rounded in another order.
 
     Arguments:

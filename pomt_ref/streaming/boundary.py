@@ -162,15 +162,24 @@ def some_attention(function: str, sums: Tensor, *, normalisation: Normalisation,
 
 
 @contextmanager
-def within_memory(function: str, block: tuple[int, int], *, dtype: torch.dtype) -> Iterator[None]:
-    """Where memory runs out, say how large the two buffers are and which block size to choose: a quarter of it."""
+def within_memory(function: str, buffers: tuple[int, int, int], *, dtype: torch.dtype) -> Iterator[None]:
+    """Where memory runs out, say how large the buffers are and which block size to choose: a quarter of it.
+
+    Arguments:
+        function: whose error it is.
+        buffers: their number, and the rows and columns of each.
+        dtype: of what they hold.
+
+    Raises:
+        PomtError: memory runs out within.
+    """
     try:
         yield
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and not any(words in str(error) for words in NO_MEMORY):
             raise
-        rows = block[0]
-        size = 2 * prod(block) * dtype.itemsize / MIB
-        buffers = f"two buffers of {rows} x {block[1]} in {dtype}, {size:.1f} MiB"
+        number, rows, columns = buffers
+        size = prod(buffers) * dtype.itemsize / MIB
+        held = f"{number} x {rows} x {columns} numbers in {dtype}, {size:.1f} MiB"
         smaller = f"rows={max(rows // 4, 1)}" if rows > 1 else "fewer samples a call"
-        raise MemoryLimitError(function, CLAUSE, f"memory for {buffers}: choose {smaller}", "none left") from error
+        raise MemoryLimitError(function, CLAUSE, f"memory for {held}: choose {smaller}", "none left") from error

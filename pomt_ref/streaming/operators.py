@@ -20,10 +20,16 @@ LAYER: Final = "Tensor q, Tensor k, Tensor v, int prefix, float scale, int? rows
 """What the one pass takes, in torch's words."""
 
 
-def block_of(q: Tensor, rows: int | None) -> tuple[int, int]:
-    """Rows and columns of a block: those that are asked for, and no more than there are."""
+def buffers_of(q: Tensor, rows: int | None) -> tuple[int, int, int]:
+    """Two blocks of attention: their rows, as many as are asked for and no more than there are, and their columns."""
     tokens = q.shape[2]
-    return min(default_rows(tokens, q.dtype) if rows is None else rows, tokens), tokens
+    return 2, min(default_rows(tokens, q.dtype) if rows is None else rows, tokens), tokens
+
+
+def all_at_once(q: Tensor, rows: int | None) -> tuple[int, int, int] | None:
+    """A buffer a head, where that is no more than two blocks of a longer sequence."""
+    heads, tokens = q.shape[1:3]
+    return (heads, tokens, tokens) if is_short(tokens, heads=heads, rows=buffers_of(q, rows)[1]) else None
 
 
 @custom_op("pomt_ref::streaming_attention", mutates_args=(), schema=f"({LAYER}) -> (Tensor, Tensor)")
@@ -31,11 +37,11 @@ def streaming_attention(
     q: Tensor, k: Tensor, v: Tensor, prefix: int, scale: float, rows: int | None
 ) -> tuple[Tensor, Tensor]:
     """Attention and its sums."""
-    block = block_of(q, rows)
-    with within_memory("streaming_attention", block, dtype=score_dtype(q.dtype)):
-        if is_short(block[1], heads=q.shape[1], rows=block[0]):
+    short, two = all_at_once(q, rows), buffers_of(q, rows)
+    with within_memory("streaming_attention", short or two, dtype=score_dtype(q.dtype)):
+        if short:
             return whole.whole_pass(q, k, v, prefix=prefix, scale=scale)
-        return blocks.one_pass(q, k, v, prefix=prefix, scale=scale, rows=block[0])
+        return blocks.one_pass(q, k, v, prefix=prefix, scale=scale, rows=two[1])
 
 
 @custom_op(
@@ -54,10 +60,10 @@ def streaming_gradients(
     rows: int | None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The gradients with respect to q, k and v."""
-    block = block_of(q, rows)
+    two = buffers_of(q, rows)
     layer = upstream, upstream_sums, q, k, v
-    with within_memory("streaming_attention", block, dtype=score_dtype(q.dtype)):
-        return gradients.one_pass_gradients(*layer, prefix=prefix, scale=scale, rows=block[0])
+    with within_memory("streaming_attention", two, dtype=score_dtype(q.dtype)):
+        return gradients.one_pass_gradients(*layer, prefix=prefix, scale=scale, rows=two[1])
 
 
 @custom_op(
@@ -67,11 +73,11 @@ def streaming_gradients(
 )
 def attention_sums(q: Tensor, k: Tensor, prefix: int, scale: float, rows: int | None) -> Tensor:
     """The sums alone."""
-    block = block_of(q, rows)
-    with within_memory("prune_qkv", block, dtype=score_dtype(q.dtype)):
-        if is_short(block[1], heads=q.shape[1], rows=block[0]):
+    short, two = all_at_once(q, rows), buffers_of(q, rows)
+    with within_memory("prune_qkv", short or two, dtype=score_dtype(q.dtype)):
+        if short:
             return whole.whole_sums(q, k, prefix=prefix, scale=scale)
-        return blocks.sums_alone(q, k, prefix=prefix, scale=scale, rows=block[0])
+        return blocks.sums_alone(q, k, prefix=prefix, scale=scale, rows=two[1])
 
 
 @custom_op(
@@ -82,7 +88,7 @@ def attention_sums(q: Tensor, k: Tensor, prefix: int, scale: float, rows: int | 
 def attention_sums_from_lse(q: Tensor, k: Tensor, lse: Tensor, prefix: int, scale: float, rows: int | None) -> Tensor:
     """The sums of a layer whose logsumexp is known."""
     side = min(tiles.SIDE if rows is None else rows, q.shape[2] - prefix)
-    with within_memory("attention_sums_from_lse", (side, side), dtype=lse.dtype):
+    with within_memory("attention_sums_from_lse", (2, side, side), dtype=lse.dtype):
         return tiles.sums_in_tiles(q, k, lse, prefix=prefix, scale=scale, side=side)
 
 

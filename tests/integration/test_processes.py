@@ -161,8 +161,8 @@ class TestMemory:
     @pytest.mark.skipif(sys.platform != "linux", reason="limits the address space of a process, as Linux can")
     def test_memory_that_runs_out_names_a_block_size(self) -> None:
         done = subprocess.run([sys.executable, "-c", LIMITED], capture_output=True, text=True, check=True, timeout=60)
-        rows = "memory for two buffers of 8000 x 8192 in torch.float32, 500.0 MiB: choose rows=2000"
-        tiles = "memory for two buffers of 8000 x 8000 in torch.float32, 488.3 MiB: choose rows=2000"
+        rows = "memory for 2 x 8000 x 8192 numbers in torch.float32, 500.0 MiB: choose rows=2000"
+        tiles = "memory for 2 x 8000 x 8000 numbers in torch.float32, 488.3 MiB: choose rows=2000"
         assert done.stdout.splitlines() == [
             f"streaming_attention: expected {rows} (POMT-ATT-1), got none left",
             f"prune_qkv: expected {rows} (POMT-ATT-1), got none left",
