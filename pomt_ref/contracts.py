@@ -158,9 +158,9 @@ def finite(function: str, clause: str, *, check: Check, **named: Tensor) -> None
     if check != "values":
         return
     for name, tensor in named.items():
-        wrong = ~tensor.isfinite()
-        if wrong.any():
-            raise ValuesError(function, clause, f"finite {name}", _first(name, tensor, wrong))
+        # One end of the numbers is what is not finite, or NaN; to ask every number takes ten times as long.
+        if not (tensor.amin().isfinite() and tensor.amax().isfinite()):
+            raise ValuesError(function, clause, f"finite {name}", _first(name, tensor, ~tensor.isfinite()))
 
 
 def _tensor(function: str, clause: str, name: str, tensor: Tensor, axes: tuple[str, ...]) -> None:
@@ -222,9 +222,8 @@ def _same(
 
 def _distribution(function: str, attn: Tensor) -> None:
     """POMT-ATT-1: no negative attention; every row sums to one within the rounding of its dtype and of the sum."""
-    negative = attn < 0
-    if negative.any():
-        raise ValuesError(function, "POMT-ATT-1", "attn >= 0", _first("attn", attn, negative))
+    if attn.amin() < 0:
+        raise ValuesError(function, "POMT-ATT-1", "attn >= 0", _first("attn", attn, attn < 0))
     row_sums = attn.sum(dim=-1, dtype=score_dtype(attn.dtype))
     # Attention in float64 is often float32 attention converted, so it gets the rounding of float32.
     stored, summed = (torch.finfo(torch.float32 if d == torch.float64 else d) for d in (attn.dtype, row_sums.dtype))
