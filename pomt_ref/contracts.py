@@ -1,7 +1,7 @@
 """The public boundary: what a caller may pass, checked once, with messages that name function, clause, expected, got.
 
 ``check="values"`` checks everything, ``"shapes"`` all but the values, ``"none"`` options alone. A check of values
-costs a pass over the tensor and, on an accelerator, one synchronisation.
+costs a few passes over the tensor and, on an accelerator, a synchronisation a question.
 """
 
 from numbers import Integral
@@ -158,8 +158,8 @@ def finite(function: str, clause: str, *, check: Check, **named: Tensor) -> None
     if check != "values":
         return
     for name, tensor in named.items():
-        # One end of the numbers is what is not finite, or NaN; to ask every number takes ten times as long.
-        if not (tensor.amin().isfinite() and tensor.amax().isfinite()):
+        # One end of the numbers is what is not finite, or NaN; to ask every number takes several times as long.
+        if not tensor.amin().isfinite() & tensor.amax().isfinite():
             raise ValuesError(function, clause, f"finite {name}", _first(name, tensor, ~tensor.isfinite()))
 
 

@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -129,6 +130,23 @@ class TestSupervised:
         monkeypatch.setattr(os, "waitpid", terminated)
         assert supervised(asleep) == Ended("SIGTERM", 143)
 
+    def test_termination_that_another_thread_takes_is_passed_on(self) -> None:
+        def end_the_parent_softly() -> int:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+            os.kill(os.getppid(), signal.SIGTERM)
+            return asleep()
+
+        over = threading.Event()
+        other = threading.Thread(target=over.wait)
+        other.start()
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        try:
+            assert supervised(end_the_parent_softly) == Ended("SIGTERM", 143)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            over.set()
+            other.join()
+
     @pytest.mark.parametrize("by", ["this thread", "another thread"])
     def test_termination_before_there_is_anyone_to_tell_is_passed_on(
         self, monkeypatch: pytest.MonkeyPatch, by: str
@@ -166,7 +184,8 @@ class TestSupervised:
 
         def waited(process: int, options: int) -> tuple[int, int]:
             ended = wait(process, options)
-            signal.raise_signal(signal.SIGTERM)
+            if ended[0]:
+                signal.raise_signal(signal.SIGTERM)
             return ended
 
         monkeypatch.setattr(os, "waitpid", waited)

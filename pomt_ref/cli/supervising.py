@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
@@ -13,6 +14,9 @@ ENDS_PROCESS: Final = "POMT_REF_ENDS_PROCESS"
 
 FROM_OUTSIDE: Final = frozenset({"SIGHUP", "SIGINT", "SIGKILL", "SIGTERM"})
 """Signals that are no fault of an implementation, out of memory perhaps."""
+
+PAUSE: Final = 0.02
+"""Seconds between two looks at a process that is waited for."""
 
 Handler = Callable[[int, FrameType | None], object] | int | signal.Handlers | None
 """What Python has for a signal."""
@@ -59,7 +63,7 @@ def supervised(run: Callable[[], int]) -> int | Ended:
         for number in told:  # another thread took it: the mask is that of this one
             os.kill(child, number)
         os.close(writing)
-        _, waited = os.waitpid(child, 0)
+        waited = _wait_for(child)
         child = 0
     finally:
         _restore(*before, mask)
@@ -71,6 +75,19 @@ def supervised(run: Callable[[], int]) -> int | Ended:
     if code < 0:
         return Ended(signal.Signals(-code).name, 128 - code)
     return Ended(f"exit status {code}", code)
+
+
+def _wait_for(child: int) -> int:
+    """Its status, as the system tells it, once it has ended.
+
+    Looked at again and again: Python would handle a signal that another thread takes, or that comes just before a
+    wait without end, when that wait is over.
+    """
+    while True:
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            return status
+        time.sleep(PAUSE)
 
 
 def _restore(interrupt: Handler, terminate: Handler, mask: set[int | signal.Signals]) -> None:

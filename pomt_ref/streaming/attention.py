@@ -25,9 +25,9 @@ def streaming_attention(
         S_j = \sum_{i \ge P} \max_h A_{h,i,j}, \quad j \ge P
 
     The rows of the matrix come in blocks. A block holds whole rows, so its softmax is exact and is not corrected
-    afterwards; what is held are two buffers of rows x N (of a short sequence one a head, no larger than those of a
-    longer one), the output and S. In blocks of N rows or more, out and S are
-    those of the plain functions to the bit on a CPU; in smaller ones, products and sums are rounded in another order.
+    afterwards; what is held are two buffers of rows x N (of a short sequence one a head, no larger than the two of
+    512 tokens), the output and S. In blocks of N rows or more, and with a scale that is a power of two, out and S are
+    those of the plain functions to the bit on a CPU; otherwise products and sums are rounded in another order.
 
     Arguments:
         q: queries.
@@ -41,7 +41,8 @@ def streaming_attention(
 
     Returns:
         out in the dtype of v, and S in [0, N - P], float32 or wider: as :func:`pomt_ref.attention.attention_sums` of
-        the matrix would be. Both are differentiable once, in reverse mode, in O(N) memory.
+        the matrix would be. Both are differentiable once, in reverse mode, in O(N) memory. Where several heads are the
+        strongest, the gradient of S goes to the first; that of the plain function is shared among them.
 
     Raises:
         PomtError: inputs outside the specification, or that carry tangents of forward mode; products that overflow;

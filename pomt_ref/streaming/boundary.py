@@ -100,6 +100,8 @@ def sums(function: str, sums: Tensor, *, x: Tensor, prefix: int, check: Check) -
     patches = x.shape[1] - contracts.plain(prefix)
     if not isinstance(sums, Tensor):
         raise KindError(function, CLAUSE, "sums, a torch.Tensor", type(sums).__name__)
+    if sums.layout != torch.strided:
+        raise KindError(function, CLAUSE, "sums, a dense tensor", f"{sums.layout}")
     if sums.shape != (x.shape[0], patches):
         expected = f"sums of shape ({x.shape[0]}, {patches})"
         raise ShapeError(function, CLAUSE, expected, f"{tuple(sums.shape)}")

@@ -27,7 +27,7 @@ def buffers_of(q: Tensor, rows: int | None) -> tuple[int, int, int]:
 
 
 def all_at_once(q: Tensor, rows: int | None) -> tuple[int, int, int] | None:
-    """A buffer a head, where that is no more than two blocks of a longer sequence."""
+    """A buffer a head, where the sequence is short; nothing where it is not."""
     heads, tokens = q.shape[1:3]
     return (heads, tokens, tokens) if is_short(tokens, heads=heads, rows=buffers_of(q, rows)[1]) else None
 

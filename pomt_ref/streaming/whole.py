@@ -1,4 +1,4 @@
-"""POMT-ATT-1 of a short sequence: attention of all heads at once, where it is no larger than the buffers of blocks.
+"""POMT-ATT-1 of a short sequence: attention of all heads at once, where it is no larger than two blocks of 512 tokens.
 
 Products of many small heads are one operation, as in the plain functions; a loop over them would take as long to start
 each as to compute it.

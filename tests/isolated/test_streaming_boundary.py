@@ -276,6 +276,12 @@ CASES: Final[list[tuple[list[Callable[..., Any]], dict[str, object], type[PomtEr
     ),
     # sums
     ([prune_sums], {"sums": [1.0]}, KindError, "expected sums, a torch.Tensor (POMT-ATT-1), got list"),
+    (
+        [prune_sums],
+        {"sums": torch.ones(1, 3).to_sparse()},
+        KindError,
+        "expected sums, a dense tensor (POMT-ATT-1), got torch.sparse_coo",
+    ),
     ([prune_sums], {"sums": SUMS[:, :2]}, ShapeError, "expected sums of shape (1, 3) (POMT-ATT-1), got (1, 2)"),
     (
         [prune_sums],

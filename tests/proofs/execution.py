@@ -269,7 +269,7 @@ class Named:
 
         return operation
 
-    __add__, __sub__, __mul__ = _operation("+"), _operation("-"), _operation("*")
+    __add__, __sub__, __mul__, __and__ = _operation("+"), _operation("-"), _operation("*"), _operation("&")
     __truediv__, __lt__, __gt__, __eq__ = _operation("/"), _operation("<"), _operation(">"), _operation("==")  # type: ignore[assignment]
     __hash__ = None  # type: ignore[assignment]
 

@@ -60,7 +60,7 @@ def value(name: str) -> z3.BoolRef:
 
 def not_finite(name: str) -> z3.BoolRef:
     """Some entry is NaN or infinite."""
-    return z3.Not(z3.And(value(f"{name}.amin().isfinite()"), value(f"{name}.amax().isfinite()")))
+    return z3.Not(value(f"({name}.amin().isfinite() & {name}.amax().isfinite())"))
 
 
 def no_distribution() -> Iterator[Rule]:
