@@ -71,6 +71,11 @@ class TestSourceMutants:
         assert float(attn.sum(dim=-1).max()) == 1 + excess
         assert attention_score(attn, prefix=0).shape == (1, 4)
 
+    def test_negative_attention_is_told_where_it_stands_and_not_where_zero_does(self) -> None:
+        attn = torch.tensor([[[[0.0, 1.0], [1.5, -0.5]]]])
+        with pytest.raises(PomtError, match=r"got attn\[0, 0, 1, 1\] = -0\.5$"):
+            attention_score(attn, prefix=0)
+
     def test_some_rows_of_attention_are_distributions_as_well(self) -> None:
         rows = torch.full((1, 1, 2, 4), 0.5)
         with pytest.raises(PomtError, match=r"^prune_sharded: expected rows of attn that sum to 1"):
