@@ -50,7 +50,7 @@ def default_rows(tokens: int, dtype: torch.dtype) -> int:
 
 
 def is_short(tokens: int, *, heads: int, rows: int) -> bool:
-    """Whether a block of so many rows is the whole sequence, and attention of all heads as small as is said above.
+    """Whether a block of so many rows is the whole sequence, and all heads have at most ``OF_ALL_HEADS`` numbers.
 
     >>> [is_short(tokens, heads=12, rows=tokens) for tokens in (197, 257)]
     [True, False]

@@ -1,7 +1,7 @@
 """POMT-ATT-1 of a short sequence: attention of all heads at once, where it is no larger than two blocks of 512 tokens.
 
-Products of many small heads are one operation, as in the plain functions; a loop over them would take as long to start
-each as to compute it.
+Products of many small heads are one operation, as in the plain functions; to start each of them in a loop takes a
+noticeable part of the time.
 """
 
 import torch
